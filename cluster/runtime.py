@@ -1,0 +1,220 @@
+"""One narrow door to Ray: run functions with resources, hear from them, stop them.
+
+Everything that schedules, retries after a lost worker and moves data between processes is Ray's.
+A task is a module-level function; it gets its arguments and `emit`, with which it can send small
+messages home while it runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Emit = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one task asks for: processors, GPUs ("auto": one where there are any), bytes."""
+
+    cpus: float = 1.0
+    gpus: float | Literal["auto"] = 0.0
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A task that ended: its value, or the error that ended it.
+
+    `lost` is true when the machinery failed (worker or node gone, out of memory), not the method.
+    """
+
+    task: str
+    value: Any = None
+    error: str | None = None
+    lost: bool = False
+
+
+class Unschedulable(ValueError):
+    """No node of the cluster can ever run a task that asks for so much."""
+
+
+class RayRuntime:
+    """Tasks on a Ray cluster: the one at `address`, or one of its own on this machine."""
+
+    def __init__(self, *, workers: int | None = None, address: str | None = None) -> None:
+        """Start or join the cluster.
+
+        Args:
+            workers: processors that a cluster of our own may use; by default all.
+            address: `ray://host:port` or `host:port` of a cluster that is there already.
+        """
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # no GPU asked: none seen
+        # Sums of floats depend on the number of threads, so it must not depend on the machine.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        import ray
+
+        self._ray = ray
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            local: dict[str, Any] = {}
+            if address is None:
+                local = {
+                    "num_cpus": workers or os.cpu_count() or 1,
+                    "object_store_memory": 256 * 2**20,  # stages pass data through the store
+                    "_node_ip_address": "127.0.0.1",
+                }
+            ray.init(
+                address=address or "local",
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+                **local,
+            )
+        self._mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
+        # Workers are kept between tasks, GPU workers too: a loaded model serves the next shard.
+        self._call = ray.remote(max_calls=0)(_call)
+        self._pending: dict[Any, str] = {}
+
+    def capacity(self) -> dict[str, float]:
+        """Processors, GPUs and bytes of the largest node for each."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return {
+            name: max((float(node.get(resource, 0)) for node in nodes), default=0.0)
+            for name, resource in (("cpus", "CPU"), ("gpus", "GPU"), ("memory", "memory"))
+        }
+
+    def check(self, needs: Needs) -> None:
+        """Raise `Unschedulable` where no node could ever run such a task."""
+        capacity = self.capacity()
+        asked = {"cpus": needs.cpus, "memory": float(needs.memory or 0),
+                 "gpus": 0.0 if needs.gpus == "auto" else needs.gpus}  # fmt: skip
+        for name, amount in asked.items():
+            if amount > capacity[name]:
+                raise Unschedulable(
+                    f"it asks for {amount:g} {name} a task, and the largest node has "
+                    f"{capacity[name]:g}; ask for less or add a node"
+                )
+
+    def submit(
+        self,
+        task: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        needs: Needs | None = None,
+        retries: int = 3,
+    ) -> None:
+        """Queue `function(*arguments, emit)`. `retries` counts lost workers, not exceptions."""
+        needs = needs or Needs()
+        gpus = needs.gpus
+        if gpus == "auto":
+            gpus = 1.0 if self.capacity()["gpus"] >= 1 else 0.0
+        options: dict[str, Any] = {"num_cpus": needs.cpus, "num_gpus": gpus, "name": task,
+                                   "max_retries": retries}  # fmt: skip
+        if needs.memory:
+            options["memory"] = needs.memory
+        reference = self._call.options(**options).remote(self._mailbox, function, arguments)
+        self._pending[reference] = task
+
+    def wait(self, timeout: float) -> list[Finished]:
+        """Tasks that ended within `timeout` seconds; returns as soon as there is one."""
+        if not self._pending:
+            time.sleep(timeout)
+            return []
+        ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=timeout)
+        if ready:  # take all others that are ready as well
+            ready, _ = self._ray.wait(
+                list(self._pending), num_returns=len(self._pending), timeout=0
+            )
+        finished = []
+        for reference in ready:
+            task = self._pending.pop(reference)
+            try:
+                finished.append(Finished(task, self._ray.get(reference)))
+            except self._ray.exceptions.RayTaskError as error:
+                finished.append(Finished(task, error=str(error.cause or error)))
+            except self._ray.exceptions.RayError as error:
+                finished.append(Finished(task, error=_first_line(error), lost=True))
+        return finished
+
+    def messages(self) -> list[Any]:
+        """What tasks emitted since the last call, in the order of each task."""
+        return list(self._ray.get(self._mailbox.drain.remote()))
+
+    def cancel(self) -> None:
+        """End all tasks, at once."""
+        for reference in list(self._pending):
+            self._ray.cancel(reference, force=True)
+        self._pending.clear()
+
+    def close(self) -> None:
+        """Leave the cluster; end it where it is our own."""
+        if self._ours:
+            self._ray.shutdown()
+
+
+class _Mailbox:
+    """Holds messages until the driver asks for them (a Ray actor)."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def put(self, messages: list[Any]) -> None:
+        self.messages.extend(messages)
+
+    def drain(self) -> list[Any]:
+        messages, self.messages = self.messages, []
+        return messages
+
+
+class _Sender:
+    """Sends messages in batches, so that a tight loop may emit as it likes."""
+
+    def __init__(self, mailbox: Any, interval: float = 0.25) -> None:
+        self._mailbox = mailbox
+        self._interval = interval
+        self._waiting: list[Any] = []
+        self._sent_at = 0.0
+        self._last: Any = None
+        self._lock = threading.Lock()
+
+    def __call__(self, message: Any) -> None:
+        with self._lock:
+            self._waiting.append(message)
+            if time.monotonic() - self._sent_at >= self._interval:
+                self._send()
+
+    def _send(self) -> None:
+        if self._waiting:
+            self._last = self._mailbox.put.remote(self._waiting)
+            self._waiting = []
+            self._sent_at = time.monotonic()
+
+    def flush(self) -> None:
+        """Return when all that was emitted has arrived: it must not come after the result."""
+        import ray
+
+        with self._lock:
+            self._send()
+            if self._last is not None:
+                ray.get(self._last)
+
+
+def _call(mailbox: Any, function: Callable[..., Any], arguments: Iterable[Any]) -> Any:
+    emit = _Sender(mailbox)
+    try:
+        return function(*arguments, emit)
+    finally:
+        emit.flush()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else ''}"

@@ -1,0 +1,1 @@
+"""The methods: pure functions over Arrow, NumPy and torch. No I/O, no Ray, no MLflow."""

@@ -1,0 +1,81 @@
+"""Estimates with their intervals, one below the other (a forest plot)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from operators.plotting.canvas import COLOURS, MUTED, canvas, say_no_data
+
+
+def intervals(
+    names: Sequence[str],
+    centers: Sequence[float],
+    lows: Sequence[float],
+    highs: Sequence[float],
+    *,
+    title: str,
+    xlabel: str,
+    zero_line: bool = True,
+) -> bytes:
+    """A PNG with one row for each name, first on top: a point and its interval.
+
+    With a zero line, the colour tells the sides apart: below 0 blue, above 0 vermilion, and grey
+    where the interval holds 0, its ends included. A row that is exactly 0 with no width is the
+    baseline of the comparison: an open diamond, named as such.
+
+    Args:
+        names: labels of the rows.
+        centers, lows, highs: of the intervals; a point may lie outside of its interval, as the
+            observed value can in a bootstrap.
+        title: above the figure.
+        xlabel: what is on the axis, with the unit.
+        zero_line: whether 0 means "no difference". Without it, the axis need not show 0.
+
+    Raises:
+        ValueError: if the lengths differ, or a low is above its high.
+    """
+    if not len(names) == len(centers) == len(lows) == len(highs):
+        raise ValueError(
+            f"{len(names)} names have {len(centers)} centers, {len(lows)} lows, {len(highs)} highs"
+        )
+    for name, low, high in zip(names, lows, highs, strict=True):
+        if low > high:
+            raise ValueError(f"the interval of {name!r} runs from {low} down to {high}")
+    with canvas(6.4, 1.1 + 0.36 * max(2, len(names))) as drawing:
+        axes = drawing.axes
+        axes.set_title(title)
+        axes.set_xlabel(xlabel)
+        axes.grid(visible=False, axis="y")
+        axes.spines["left"].set_visible(False)
+        labels = list(names)
+        for row, (center, low, high) in enumerate(zip(centers, lows, highs, strict=True)):
+            is_baseline = zero_line and center == low == high == 0
+            if is_baseline:
+                if "baseline" not in labels[row]:
+                    labels[row] = f"{labels[row]} (baseline)"
+                axes.plot(
+                    [0], [row], "D", markersize=6, color=MUTED, markerfacecolor="white", zorder=3
+                )
+                continue
+            colour = _colour(low, high) if zero_line else COLOURS[0]
+            axes.plot([low, high], [row, row], "-", linewidth=2.2, color=colour, zorder=2)
+            axes.plot([low, high], [row, row], "|", markersize=7, color=colour, zorder=2)
+            axes.plot([center], [row], "o", markersize=6, color=colour, zorder=3)
+        if names:
+            axes.set_yticks(range(len(names)), labels=labels)
+            axes.tick_params(axis="y", length=0)
+            axes.set_ylim(len(names) - 0.4, -0.6)
+            axes.margins(x=0.06)
+            if zero_line:
+                axes.axvline(0, color="#4D4D4D", linewidth=1.0, zorder=1)
+        else:
+            say_no_data(axes)
+        return drawing.png()
+
+
+def _colour(low: float, high: float) -> str:
+    if high < 0:
+        return COLOURS[0]
+    if low > 0:
+        return COLOURS[1]
+    return MUTED

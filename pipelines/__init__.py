@@ -1,0 +1,1 @@
+"""What runs: read a DAG, plan it, run it, record it."""

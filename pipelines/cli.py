@@ -1,0 +1,541 @@
+"""The `tokenmill` command. Only click is imported to show a help page; the rest when it is used."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from pipelines.plan import Plan
+    from pipelines.run import StageStatus
+    from pipelines.store import Store
+
+OK, STAGE_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+HOME = Path(".tokenmill")
+
+EPILOG = """\b
+Examples:
+  tokenmill run                                 run dag.yaml, reuse what is unchanged
+  tokenmill run --only comparison --workers 2   a stage and what it needs
+  tokenmill run --set model.steps=400           change a setting for this run
+  tokenmill plan                                what would run, and why
+  tokenmill lineage comparison                  from a result back to its source files
+  tokenmill ui                                  look at it all in MLflow
+"""
+
+
+def _store_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that every command takes."""
+    function = click.option(
+        "--json", "as_json", is_flag=True, help="Write one JSON document to standard output."
+    )(function)
+    function = click.option(
+        "--tracking-uri",
+        envvar="MLFLOW_TRACKING_URI",
+        metavar="URI",
+        help="MLflow server or file. Default: $MLFLOW_TRACKING_URI, else SQLite in .tokenmill/.",
+    )(function)
+    return click.option(
+        "--store",
+        "store_url",
+        envvar="TOKENMILL_STORE",
+        metavar="URL",
+        help="Where artifacts lie. Default: $TOKENMILL_STORE, else .tokenmill/store.",
+    )(function)
+
+
+_dag_argument = click.argument("dag", default="dag.yaml", type=click.Path(path_type=Path))
+_set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="STAGE.FIELD=VALUE",
+    help="Change a setting of a stage for this call; can be given several times.",
+)
+_only_option = click.option(
+    "--only", multiple=True, metavar="STAGE", help="Run this stage and what it needs, nothing else."
+)
+_from_option = click.option(
+    "--from",
+    "anew",
+    multiple=True,
+    metavar="STAGE",
+    help="Compute this stage and all behind it anew, even where the store has them.",
+)
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tokenmill")
+def cli() -> None:
+    """From raw text to compared language models: run a DAG of data and training stages on Ray,
+    keep every result by the bytes and the code that made it, and record every run in MLflow.
+    """
+
+
+@cli.command()
+@_dag_argument
+@_set_option
+@_only_option
+@_from_option
+@click.option("--dry-run", is_flag=True, help="Show what would run, and stop.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processors to use at most.")
+@click.option(
+    "--address", metavar="HOST:PORT", help="Ray cluster to run on; default: this machine."
+)
+@click.option("--quiet", is_flag=True, help="No progress, only the results.")
+@_store_options
+def run(
+    dag: Path,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    anew: tuple[str, ...],
+    dry_run: bool,
+    workers: int | None,
+    address: str | None,
+    quiet: bool,
+    store_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Run a DAG: compute what is missing or changed, reuse the rest, record it all.
+
+    Exit status: 0 well, 1 a stage failed, 2 the input is wrong, 130 interrupted.
+    """
+    planned = _plan(dag, overrides)
+    names, forced = _selection(planned, only, anew)
+    store = _store(store_url)
+    if dry_run:
+        _show_plan(planned, store, names, as_json)
+        return
+    from pipelines.display import LiveDisplay
+    from pipelines.lineage import Recorder
+    from pipelines.run import Runner
+
+    def start_runtime() -> Any:
+        from cluster.runtime import RayRuntime
+
+        return RayRuntime(workers=workers, address=address)
+
+    _stop_on_sigterm()
+    recorder = Recorder(_tracking_uri(tracking_uri), planned, store)
+    runner = Runner(planned, store, start_runtime, [recorder], names=names, anew=forced)
+    interrupted = False
+    with LiveDisplay(list(runner.statuses.values()), quiet=quiet or as_json) as display:
+        runner.add_listener(display)
+        try:
+            statuses = runner.run()
+        except KeyboardInterrupt:
+            interrupted = True
+            statuses = list(runner.statuses.values())
+        except BaseException:
+            recorder.close(state="FAILED")
+            raise
+    failed = any(status.state == "failed" for status in statuses)
+    state = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
+    report = _report_text(store, statuses)
+    troubles = recorder.close(state=state, report=report)
+    if as_json:
+        _print_json(
+            {
+                "state": state,
+                "stages": [_with_paths(store, status) for status in statuses],
+                "run": recorder.run_id,
+                "link": recorder.link,
+                "store": store.url,
+                "tracking_uri": recorder.tracking_uri,
+                "record_errors": troubles,
+            }
+        )
+    else:
+        _show_results(store, statuses, report, recorder, troubles)
+    if interrupted:
+        raise SystemExit(INTERRUPTED)
+    raise SystemExit(STAGE_FAILED if failed else OK)
+
+
+@cli.command()
+@_dag_argument
+@_set_option
+@_only_option
+@_store_options
+def plan(
+    dag: Path,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    store_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Show what a run would do: each stage, hit or miss, and why. Runs nothing."""
+    planned = _plan(dag, overrides)
+    names, _ = _selection(planned, only, ())
+    _show_plan(planned, _store(store_url), names, as_json)
+
+
+@cli.command()
+@click.argument("stage")
+@_dag_argument
+@_set_option
+@_store_options
+def why(
+    stage: str,
+    dag: Path,
+    overrides: tuple[str, ...],
+    store_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Say which part of a stage's key changed since its last result: a config field, a function,
+    an input.
+    """
+    from pipelines.display import console, plan_table
+    from pipelines.run import preview
+
+    planned = _plan(dag, overrides)
+    wanted = {s.name for s in _matching(planned, stage)}
+    statuses = [s for s in preview(planned, _store(store_url)) if s.name in wanted]
+    if as_json:
+        _print_json([status.as_json() for status in statuses])
+    else:
+        console().print(plan_table(statuses))
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--module", metavar="FILE:CLASS", help="Describe a stage of a file of your own.")
+@_store_options
+def stages(
+    name: str | None,
+    module: str | None,
+    store_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """List the stage types a DAG can use; with NAME, its settings, inputs and outputs."""
+    from pipelines.describe import describe_stage, stage_lines
+    from pipelines.display import console, rows_table
+    from pipelines.registry import UnknownStage, find_stage, vocabulary
+
+    if name or module:
+        try:
+            found = find_stage(module or name or "", Path.cwd())
+        except UnknownStage as error:
+            _fail(str(error))
+        description = describe_stage(found)
+        if as_json:
+            _print_json(description)
+        else:
+            for renderable in stage_lines(description):
+                console().print(renderable)
+        return
+    described = [describe_stage(stage) for stage in vocabulary().values()]
+    if as_json:
+        _print_json(described)
+    else:
+        rows = [(d["uses"], d["summary"]) for d in described]
+        console().print(rows_table(("stage", "what it does"), rows))
+
+
+@cli.command()
+@_store_options
+def ls(store_url: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    """List the artifacts in the store."""
+    from pipelines.display import console, rows_table
+
+    store = _store(store_url)
+    manifests = sorted(store.artifacts(), key=lambda m: (m.made_by["time"], m.made_by["stage"]))
+    if as_json:
+        _print_json([_artifact_json(store, manifest) for manifest in manifests])
+        return
+    rows = [
+        (m.digest[:10], m.kind, f"{m.rows:,}" if m.rows else "", _size(m.size),
+         f"{m.made_by['stage']}.{m.made_by['output']}", m.made_by["time"])
+        for m in manifests
+    ]  # fmt: skip
+    columns = ("digest", "kind", "rows", "size", "made by", "at")
+    console().print(rows_table(columns, rows))
+
+
+@cli.command()
+@click.argument("artifact")
+@click.option("--rows", "count", default=5, show_default=True, help="How many rows to show.")
+@click.option(
+    "--extract",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write the files of a report, model or tokenizer into a folder.",
+)
+@_store_options
+def show(
+    artifact: str,
+    count: int,
+    extract: Path | None,
+    store_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Show an artifact: schema, rows, first rows, and who made it from what.
+
+    ARTIFACT is a digest (or its beginning), or STAGE, STAGE.OUTPUT, 'STAGE[axis=value].OUTPUT'.
+    """
+    from pipelines.describe import extract_files, first_rows, show_lines
+    from pipelines.display import console
+
+    store = _store(store_url)
+    manifests = _find(store, artifact)
+    if as_json:
+        described = [
+            {**_artifact_json(store, m), "first_rows": first_rows(store, m, count)}
+            for m in manifests
+        ]
+        _print_json(described)
+    for manifest in manifests:
+        if not as_json:
+            for renderable in show_lines(store, manifest, count):
+                console().print(renderable)
+        if extract is not None:
+            for path in extract_files(store, manifest, extract):
+                click.echo(f"wrote {path}", err=True)
+
+
+@cli.command()
+@click.argument("thing")
+@_store_options
+def lineage(thing: str, store_url: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    """Print the way from a result back to the source files.
+
+    THING is a stage, STAGE.OUTPUT or STAGE.METRIC, a cell such as 'model[arm=edited,seed=1]', a
+    digest, or the id of an MLflow run.
+    """
+    from pipelines.describe import lineage_tree
+    from pipelines.display import console
+    from pipelines.lineage import trace
+
+    store = _store(store_url)
+    origins = [trace(store, manifest) for manifest in _find(store, thing)]
+    if as_json:
+        _print_json([origin.as_json() for origin in origins])
+    else:
+        for origin in origins:
+            console().print(lineage_tree(origin))
+
+
+@cli.command()
+@_store_options
+def verify(store_url: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    """Read every byte of every artifact and compare it with what was written."""
+    store = _store(store_url)
+    faults = {m.digest: store.faults(m, contents=True) for m in store.artifacts()}
+    bad = {digest: found for digest, found in faults.items() if found}
+    if as_json:
+        _print_json({"artifacts": len(faults), "faults": bad})
+    else:
+        for digest, found in bad.items():
+            click.echo(f"{digest}: {'; '.join(found)}")
+        click.echo(f"{len(faults)} artifacts, {len(bad)} with faults")
+    raise SystemExit(STAGE_FAILED if bad else OK)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=5000, show_default=True)
+@_store_options
+def ui(
+    host: str, port: int, store_url: str | None, tracking_uri: str | None, as_json: bool
+) -> None:
+    """Serve the MLflow pages of this record until interrupted."""
+    from pipelines.lineage import open_ui
+
+    uri = _tracking_uri(tracking_uri)
+    if uri.startswith("http"):
+        click.echo(f"the record is on a server: open {uri}")
+        return
+    click.echo(f"MLflow on http://{host}:{port} (record {uri}); Ctrl-C ends it", err=True)
+    raise SystemExit(open_ui(uri, host, port))
+
+
+def main() -> None:
+    """The entry point; errors of ours become one readable line, never a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        raise SystemExit(INTERRUPTED) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(WRONG_INPUT) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+
+
+# --- what the commands share ----------------------------------------------------------------------
+
+
+def _plan(dag: Path, overrides: tuple[str, ...]) -> Plan:
+    from pipelines.located import InvalidDag
+    from pipelines.plan import make_plan
+    from pipelines.spec import read_dag
+
+    try:
+        return make_plan(read_dag(dag, overrides=overrides))
+    except InvalidDag as error:
+        for mistake in error.mistakes:
+            click.echo(str(mistake), err=True)
+        count = len(error.mistakes)
+        click.echo(f"{count} mistake{'s' if count > 1 else ''}; nothing was run", err=True)
+        raise SystemExit(WRONG_INPUT) from None
+
+
+def _matching(planned: Plan, pattern: str) -> list[Any]:
+    try:
+        return planned.matching(pattern)
+    except LookupError as error:
+        _fail(str(error))
+
+
+def _selection(
+    planned: Plan, only: tuple[str, ...], anew: tuple[str, ...]
+) -> tuple[set[str] | None, set[str]]:
+    forced = planned.downstream_of({s.name for p in anew for s in _matching(planned, p)})
+    if not only:
+        return None, forced
+    wanted = {s.name for pattern in only for s in _matching(planned, pattern)}
+    return planned.needed_for(wanted), forced
+
+
+def _store(url: str | None) -> Store:
+    from pipelines.store import Store
+
+    try:
+        return Store(url or str((HOME / "store").resolve()))
+    except (ValueError, ImportError) as error:
+        _fail(f"--store {url}: {error}")
+
+
+def _tracking_uri(uri: str | None) -> str:
+    from pipelines.lineage import default_tracking_uri
+
+    return uri or default_tracking_uri(HOME)
+
+
+def _find(store: Store, thing: str) -> list[Any]:
+    from pipelines.lineage import find_artifacts
+    from pipelines.store import StoreError
+
+    try:
+        return find_artifacts(store, thing)
+    except StoreError as error:
+        _fail(str(error))
+
+
+def _show_plan(planned: Plan, store: Store, names: set[str] | None, as_json: bool) -> None:
+    from pipelines.display import console, plan_table
+    from pipelines.run import preview
+
+    statuses = preview(planned, store, names)
+    if as_json:
+        _print_json([status.as_json() for status in statuses])
+        return
+    console().print(plan_table(statuses))
+    misses = sum(status.state == "computed" for status in statuses)
+    console().print(f"{len(statuses)} stages: {len(statuses) - misses} reused, {misses} to compute")
+
+
+def _show_results(
+    store: Store, statuses: list[StageStatus], report: str, recorder: Any, troubles: list[str]
+) -> None:
+    from pipelines.display import console, result_table
+
+    out = console()
+    shown = [s for s in statuses if s.why != "not asked for"]
+    out.print(result_table(shown))
+    out.print(f"where: in {store.address()}", markup=False, soft_wrap=True)
+    if report:
+        from rich.markdown import Markdown
+
+        out.print()
+        out.print(Markdown(report) if out.is_terminal else report)
+    counts = {state: sum(s.state == state for s in shown)
+              for state in ("computed", "reused", "failed", "skipped")}  # fmt: skip
+    out.print(", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    for status in shown:
+        if status.state == "failed":
+            out.print(f"failed: {status.name}: {status.error or status.why}", markup=False)
+    hint = "" if recorder.tracking_uri.startswith("http") else "   (serve it: tokenmill ui)"
+    out.print(f"MLflow: {recorder.link}{hint}", markup=False, soft_wrap=True)
+    for trouble in troubles[:5]:
+        click.echo(f"not recorded in MLflow: {trouble}", err=True)
+
+
+def _report_text(store: Store, statuses: list[StageStatus]) -> str:
+    """The Markdown of the last report that the run made or reused."""
+    from stages.kinds import Kind
+
+    for status in reversed(statuses):
+        for manifest in status.outputs.values():
+            if manifest.kind is Kind.REPORT:
+                for row in store.table(manifest).to_pylist():
+                    if row["media_type"] == "text/markdown":
+                        return str(row["content"].decode())
+    return ""
+
+
+def _with_paths(store: Store, status: StageStatus) -> dict[str, Any]:
+    described = status.as_json()
+    for name, manifest in status.outputs.items():
+        described["outputs"][name]["path"] = store.address(manifest.location)
+    return described
+
+
+def _artifact_json(store: Store, manifest: Any) -> dict[str, Any]:
+    return {
+        "digest": manifest.digest,
+        "kind": manifest.kind,
+        "rows": manifest.rows,
+        "bytes": manifest.size,
+        "path": store.address(manifest.location),
+        "files": [part.path for part in manifest.parts],
+        "schema": dict(manifest.schema),
+        "made_by": manifest.made_by,
+    }
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _print_json(document: Any) -> None:
+    json.dump(document, sys.stdout, ensure_ascii=False, indent=1, default=str)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"tokenmill: {message}", err=True)
+    raise SystemExit(WRONG_INPUT)
+
+
+def _stop_on_sigterm() -> None:
+    """SIGTERM ends a run as Ctrl-C does: tasks ended, record closed."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if os.name == "posix":
+        signal.signal(signal.SIGTERM, stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+"""The code part of a key: what a stage can reach in this repository, and nothing else.
+
+Starting at the stage's class, names are followed through definitions and imports, statically: no
+module is imported, so a stage that needs torch can be keyed without loading torch. Each function,
+class and module-level value that is reached counts by its syntax tree without comments,
+docstrings, layout, parameter annotations and the descriptions of config fields. What is reached
+only through `getattr`, string names or registries filled at import time cannot be seen; such a
+stage must name the code it uses.
+
+The versions of third-party libraries are no part of a key (they are in the record): a patch
+release of a plotting library must not recompute a corpus.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+PACKAGES = ("operators", "stages")
+
+# The interface between stages and engine: it says how a stage is called, not what it computes.
+INTERFACE = frozenset({"stages.contract"})
+
+# Keyword arguments that only document; and, for Input and Output, the second positional one.
+_DOCUMENTING = {
+    "Field": {"description", "title", "examples"},
+    "Input": {"description"},
+    "Output": {"description"},
+}
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Something a name can stand for: a definition in a module or, without a name, the module."""
+
+    module: str
+    name: str | None
+
+
+@dataclass
+class _Module:
+    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imports: dict[str, _Target] = field(default_factory=dict)
+    stripped: set[int] = field(default_factory=set)  # ids of the statements already stripped
+
+
+class CodeIndex:
+    """Parsed modules of the packages of this repository and of a folder with a user's own stages.
+
+    Args:
+        folders: folders in which top-level modules and packages are ours.
+    """
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        self._folders = [Path(folder) for folder in folders]
+        self._modules: dict[str, _Module | None] = {}
+        self._hashes: dict[_Target, str] = {}
+
+    def reach(self, module: str, name: str) -> dict[str, str]:
+        """All that `module:name` reaches, itself included: "module:name" -> hash, sorted.
+
+        Raises:
+            LookupError: there is no such definition in the sources.
+        """
+        start = self._resolve(module, name)
+        if start is None:
+            raise LookupError(f'there is no "{name}" in the source of module "{module}"')
+        seen: set[_Target] = set()
+        waiting = [start]
+        while waiting:
+            target = waiting.pop()
+            if target in seen or target.module in INTERFACE:
+                continue
+            seen.add(target)
+            waiting.extend(self._reached_from(target))
+        units = sorted((t for t in seen if t.name is not None), key=lambda t: (t.module, t.name))
+        return {f"{t.module}:{t.name}": self._hash(t) for t in units}
+
+    def _reached_from(self, target: _Target) -> Iterator[_Target]:
+        module = self._module(target.module)
+        assert module is not None
+        if target.name is None:  # a module used as a value: all of it counts
+            for name in module.definitions:
+                yield _Target(target.module, name)
+            return
+        for node in self._stripped(target):
+            local = dict(module.imports)
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Import | ast.ImportFrom):
+                    local.update(_bindings(inner, target.module, self._is_package(target.module)))
+            yield from self._names(node, target.module, local)
+
+    def _names(self, node: ast.AST, module: str, imports: dict[str, _Target]) -> Iterator[_Target]:
+        inside_chain: set[int] = set()
+        for inner in ast.walk(node):
+            if id(inner) in inside_chain:
+                continue
+            chain = _dotted(inner)
+            if not chain:
+                continue
+            part: ast.AST = inner
+            while isinstance(part, ast.Attribute):
+                part = part.value
+                inside_chain.add(id(part))
+            found = self._lookup(chain, module, imports)
+            if found is not None:
+                yield found
+
+    def _lookup(self, chain: list[str], module: str, imports: dict[str, _Target]) -> _Target | None:
+        root, *rest = chain
+        target: _Target | None
+        if root in imports:
+            imported = imports[root]
+            target = (
+                _Target(imported.module, None)
+                if imported.name is None
+                else self._resolve(imported.module, imported.name)
+            )
+            if target is not None and self._module(target.module) is None:
+                return None
+        else:
+            owner = self._module(module)
+            target = _Target(module, root) if owner and root in owner.definitions else None
+        for attribute in rest:
+            if target is None or target.name is not None:
+                break
+            target = self._resolve(target.module, attribute)
+        return target
+
+    def _resolve(self, module: str, name: str) -> _Target | None:
+        """What `name` of `module` is, through re-exports; None when it is not ours."""
+        for _ in range(20):
+            parsed = self._module(module)
+            if parsed is None:
+                return None
+            if name in parsed.definitions:
+                return _Target(module, name)
+            if name not in parsed.imports:
+                inner = f"{module}.{name}"
+                return _Target(inner, None) if self._module(inner) is not None else None
+            target = parsed.imports[name]
+            if target.name is None:
+                return target if self._module(target.module) is not None else None
+            module, name = target.module, target.name
+        return None
+
+    def _hash(self, target: _Target) -> str:
+        if target not in self._hashes:
+            text = "\n".join(map(ast.unparse, self._stripped(target)))
+            self._hashes[target] = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        return self._hashes[target]
+
+    def _stripped(self, target: _Target) -> list[ast.stmt]:
+        """The definitions of a target without what does not count; stripped once, in place."""
+        module = self._module(target.module)
+        assert module is not None
+        assert target.name is not None
+        nodes = module.definitions[target.name]
+        for index, node in enumerate(nodes):
+            if id(node) not in module.stripped:
+                nodes[index] = _NoiseStripper().visit(node)
+                module.stripped.add(id(nodes[index]))
+        return nodes
+
+    def _module(self, name: str) -> _Module | None:
+        if name not in self._modules:
+            path = self._path(name)
+            self._modules[name] = None if path is None else self._parse(name, path)
+        return self._modules[name]
+
+    def _parse(self, name: str, path: Path) -> _Module:
+        module = _Module()
+        package = path.name == "__init__.py"
+        for statement in _top_level(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                module.imports.update(_bindings(statement, name, package))
+            for defined in _defines(statement):
+                module.definitions.setdefault(defined, []).append(statement)
+        return module
+
+    def _is_package(self, name: str) -> bool:
+        path = self._path(name)
+        return path is not None and path.name == "__init__.py"
+
+    def _path(self, name: str) -> Path | None:
+        top, *rest = name.split(".")
+        bases = [folder / top for folder in self._folders]
+        if top in PACKAGES:
+            # Our own packages are wherever they are installed, and come first.
+            bases = [Path(_package_folder(top)), *bases]
+        for base in bases:
+            path = base.joinpath(*rest)
+            if (path / "__init__.py").is_file():
+                return path / "__init__.py"
+            if path.with_name(path.name + ".py").is_file():
+                return path.with_name(path.name + ".py")
+        return None
+
+
+@cache
+def _package_folder(package: str) -> str:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise LookupError(f"the package {package} is not installed")
+    return next(iter(spec.submodule_search_locations))
+
+
+def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements at the top of a module, those under `if` and `try` included."""
+    waiting = list(tree.body)
+    while waiting:
+        statement = waiting.pop(0)
+        if isinstance(statement, ast.If):
+            waiting = [*statement.body, *statement.orelse, *waiting]
+        elif isinstance(statement, ast.Try):
+            handlers = [s for handler in statement.handlers for s in handler.body]
+            waiting = [
+                *statement.body, *handlers, *statement.orelse, *statement.finalbody, *waiting
+            ]  # fmt: skip
+        else:
+            yield statement
+
+
+def _defines(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
+        targets = [statement.target]
+    else:
+        return []
+    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+
+
+def _bindings(
+    statement: ast.Import | ast.ImportFrom, module: str, package: bool
+) -> dict[str, _Target]:
+    """The local names that an import binds."""
+    if isinstance(statement, ast.Import):
+        return {
+            alias.asname or alias.name.split(".")[0]: _Target(
+                alias.name if alias.asname else alias.name.split(".")[0], None
+            )
+            for alias in statement.names
+        }
+    source = statement.module or ""
+    if statement.level:
+        parts = module.split(".")
+        parts = parts[: len(parts) - statement.level + (1 if package else 0)]
+        source = ".".join([*parts, *([source] if source else [])])
+    return {alias.asname or alias.name: _Target(source, alias.name) for alias in statement.names}
+
+
+def _dotted(node: ast.AST) -> list[str]:
+    """["a", "b", "c"] for the expression a.b.c; [] for anything that is no chain of names."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return []
+    return [node.id, *reversed(parts)]
+
+
+class _NoiseStripper(ast.NodeTransformer):
+    def _body(self, node: ast.AST) -> None:
+        body: list[ast.stmt] = node.body  # type: ignore[attr-defined]
+        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            body = body[1:] if isinstance(body[0].value.value, str) else body
+        node.body = body or [ast.Pass()]  # type: ignore[attr-defined]
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        self._body(node)
+        node.returns = None
+        arguments = node.args
+        for argument in [
+            *arguments.posonlyargs,
+            *arguments.args,
+            *arguments.kwonlyargs,
+            *([arguments.vararg] if arguments.vararg else []),
+            *([arguments.kwarg] if arguments.kwarg else []),
+        ]:
+            argument.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._function(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self.generic_visit(node)
+        # A field that cannot change the result is no part of the code that makes it.
+        node.body = [s for s in node.body if not _is_execution_field(s)]
+        self._body(node)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name in _DOCUMENTING:
+            node.keywords = [k for k in node.keywords if k.arg not in _DOCUMENTING[name]]
+            if name in ("Input", "Output"):
+                node.args = node.args[:1]
+        return node
+
+
+def _is_execution_field(statement: ast.stmt) -> bool:
+    value = statement.value if isinstance(statement, ast.AnnAssign) else None
+    return (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Name)
+        and value.func.id == "execution_field"
+    )

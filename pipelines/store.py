@@ -1,0 +1,370 @@
+"""Artifacts on any fsspec filesystem: written under an attempt, committed by one manifest.
+
+    STORE/shards/TYPE/KEY/ATTEMPT/OUTPUT/part-00000.arrow   what a stage writes, while it writes
+    STORE/artifacts/DIGEST/manifest.json    written once, last: now the artifact exists
+    STORE/results/KEY.json                  which artifacts a planned stage made, and how
+    STORE/index/...                         pointers to results, for `why` and `pinned`
+
+All addresses inside the store are relative to it, so a store can be moved. Manifests and results
+are created, never overwritten: when two runs make the same artifact at the same time, the first
+manifest stands, the other run uses it and removes its own shards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import posixpath
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.ipc
+
+from pipelines.identity import DIGEST_BYTES, content_digest, rows_hash
+from stages.kinds import FILE_KINDS, SCHEMAS, Kind, schema_faults
+
+FORMAT = 1
+
+
+class StoreError(RuntimeError):
+    """The store does not hold what it should; the message says what, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard or file of an artifact: its path under the artifact's location, and its content."""
+
+    path: str
+    rows: int
+    bytes: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artifact is and who made it from what."""
+
+    kind: Kind
+    digest: str
+    location: str
+    schema: list[tuple[str, str]]
+    parts: list[Part]
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def size(self) -> int:
+        return sum(part.bytes for part in self.parts)
+
+    def to_json(self) -> bytes:
+        data = {**asdict(self), "rows": self.rows, "bytes": self.size}
+        return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Manifest:
+        data = json.loads(text)
+        return cls(
+            kind=Kind(data["kind"]),
+            digest=data["digest"],
+            location=data["location"],
+            schema=[(name, kind) for name, kind in data["schema"]],
+            parts=[Part(**part) for part in data["parts"]],
+            made_by=data["made_by"],
+            format=data["format"],
+        )
+
+
+class Store:
+    """Artifacts and results under one URL. Cheap to make; safe to make in every process."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is a local path or anything fsspec can write: s3://bucket/prefix, memory://x."""
+        self.url = url
+        filesystem, root = fsspec.core.url_to_fs(url)
+        self.filesystem = filesystem
+        self.root = str(root).rstrip("/")
+
+    @cached_property
+    def is_local(self) -> bool:
+        return "file" in _protocols(self.filesystem)
+
+    def address(self, *parts: str) -> str:
+        """The address that other programs open: a plain path where the store is local."""
+        path = posixpath.join(self.root, *parts)
+        return path if self.is_local else str(self.filesystem.unstrip_protocol(path))
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def new_attempt(self, stage_type: str, key: str) -> str:
+        """A prefix of its own for one attempt at computing `key`, that a person can make sense of.
+
+        The beginning of the key is enough: two keys that share it get attempts of their own.
+        """
+        name = stage_type.replace(":", ".")
+        return posixpath.join("shards", name, key[:12], uuid.uuid4().hex[:8])
+
+    def write_rows(self, prefix: str, index: int, kind: Kind, table: pa.Table) -> Part:
+        """Write one shard as an Arrow IPC file.
+
+        Raises:
+            TypeError: the rows are not of `kind`; the message says which column and why.
+        """
+        faults = schema_faults(kind, table.schema)
+        if faults:
+            raise TypeError(f"these rows are no {kind}: " + "; ".join(faults))
+        table = table.replace_schema_metadata(None)
+        name = f"part-{index:05d}.arrow"
+        path = posixpath.join(self.root, prefix, name)
+        self.filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
+        with (
+            self.filesystem.open(path, "wb") as file,
+            pa.ipc.new_file(file, table.schema) as writer,
+        ):
+            writer.write_table(table)
+        return Part(name, table.num_rows, int(self.filesystem.size(path)), rows_hash(table))
+
+    def write_files(self, prefix: str, folder: Path) -> list[Part]:
+        """Copy a local folder into the store; the parts are in the order of their names."""
+        parts = []
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            name = path.relative_to(folder).as_posix()
+            target = posixpath.join(self.root, prefix, name)
+            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+            self.filesystem.put_file(str(path), target)
+            parts.append(Part(name, 0, path.stat().st_size, _file_hash(path)))
+        return parts
+
+    def commit(
+        self,
+        kind: Kind,
+        location: str,
+        schema: Sequence[tuple[str, str]],
+        parts: Sequence[Part],
+        made_by: Mapping[str, Any],
+    ) -> Manifest:
+        """Make an artifact exist: one conditional write of its manifest.
+
+        Returns the manifest that stands; where the same content was committed before (by this or
+        another run), that is the older one, and the new shards are removed.
+        """
+        # A model's file names are part of it; a shard's are not.
+        contents = [f"{p.path}\0{p.hash}" if kind in FILE_KINDS else p.hash for p in parts]
+        digest = content_digest(kind, schema, contents)
+        manifest = Manifest(kind, digest, location, list(schema), list(parts), made_by)
+        path = posixpath.join("artifacts", digest, "manifest.json")
+        if self._create(path, manifest.to_json()):
+            return manifest
+        standing = self.manifest(digest)
+        if self.faults(standing):
+            # Its shards were deleted or torn; the ones just written take their place.
+            self._overwrite(path, manifest.to_json())
+            return manifest
+        if standing.location != location:
+            self.remove(location)
+        return standing
+
+    def remove(self, location: str) -> None:
+        """Remove shards that no manifest names."""
+        path = posixpath.join(self.root, location)
+        if self.filesystem.exists(path):
+            self.filesystem.rm(path, recursive=True)
+
+    def put_result(self, key: str, record: Mapping[str, Any], pointers: Sequence[str]) -> None:
+        """Record what the planned stage `key` made, and let `pointers` lead to it."""
+        data = json.dumps(record, ensure_ascii=False).encode()
+        path = posixpath.join("results", f"{key}.json")
+        if not self._create(path, data) and self.result(key) is None:
+            self._overwrite(path, data)
+        for pointer in pointers:
+            self._overwrite(posixpath.join("index", pointer), key.encode())
+
+    def point(self, pointer: str, key: str) -> None:
+        """Let `pointer` lead to the result of `key`."""
+        if self.pointed(pointer) != key:
+            self._overwrite(posixpath.join("index", pointer), key.encode())
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def manifest(self, digest: str) -> Manifest:
+        """The manifest of an artifact.
+
+        Raises:
+            StoreError: there is no such artifact here.
+        """
+        data = self._read(posixpath.join("artifacts", digest, "manifest.json"))
+        if data is None:
+            raise StoreError(f"there is no artifact {digest} in {self.url}")
+        return Manifest.from_json(data)
+
+    def artifacts(self) -> list[Manifest]:
+        """Every artifact, by digest."""
+        folder = posixpath.join(self.root, "artifacts")
+        if not self.filesystem.exists(folder):
+            return []
+        digests = sorted(
+            posixpath.basename(p.rstrip("/")) for p in self.filesystem.ls(folder, False)
+        )
+        return [self.manifest(digest) for digest in digests]
+
+    def find(self, prefix: str) -> list[Manifest]:
+        """The artifacts whose digest begins with `prefix`."""
+        return [m for m in self.artifacts() if m.digest.startswith(prefix)]
+
+    def result(self, key: str) -> dict[str, Any] | None:
+        """What `key` made, or None where it made nothing or its artifacts are gone or torn."""
+        data = self._read(posixpath.join("results", f"{key}.json"))
+        if data is None:
+            return None
+        record: dict[str, Any] = json.loads(data)
+        for digest in record["outputs"].values():
+            try:
+                if self.faults(self.manifest(digest)):
+                    return None
+            except StoreError:
+                return None
+        return record
+
+    def pointed(self, pointer: str) -> str | None:
+        """The key that `pointer` leads to."""
+        data = self._read(posixpath.join("index", pointer))
+        return None if data is None else data.decode()
+
+    def faults(self, manifest: Manifest, *, contents: bool = False) -> list[str]:
+        """What is wrong with an artifact's shards: gone, of another size or, where asked, changed.
+
+        Sizes are looked at each time an artifact is used; `contents` reads every byte.
+        """
+        folder = posixpath.join(self.root, manifest.location)
+        try:
+            found = {
+                posixpath.relpath(path, folder): int(info["size"])
+                for path, info in self.filesystem.find(folder, detail=True).items()
+            }
+        except FileNotFoundError:
+            found = {}
+        faults = []
+        for part in manifest.parts:
+            if part.path not in found:
+                faults.append(f"{part.path} is gone")
+            elif found[part.path] != part.bytes:
+                faults.append(f"{part.path} has {found[part.path]} bytes instead of {part.bytes}")
+            elif contents and self._content_hash(manifest, part) != part.hash:
+                faults.append(f"{part.path} has other content than was written")
+        return faults
+
+    def read_part(self, manifest: Manifest, index: int) -> pa.Table:
+        """One shard of rows; memory-mapped where the store is local."""
+        path = posixpath.join(self.root, manifest.location, manifest.parts[index].path)
+        try:
+            if self.is_local:
+                return pa.ipc.open_file(pa.memory_map(path)).read_all()
+            with self.filesystem.open(path, "rb") as file:
+                return pa.ipc.open_file(pa.BufferReader(file.read())).read_all()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(
+                f"shard {path} of artifact {manifest.digest} cannot be read ({error}); "
+                "run again to compute it anew"
+            ) from error
+
+    def batches(self, manifest: Manifest) -> Iterator[pa.RecordBatch]:
+        """All rows in order, in record batches."""
+        for index in range(len(manifest.parts)):
+            yield from self.read_part(manifest, index).to_batches()
+
+    def table(self, manifest: Manifest) -> pa.Table:
+        """All rows at once."""
+        tables = [self.read_part(manifest, index) for index in range(len(manifest.parts))]
+        return pa.concat_tables(tables) if tables else SCHEMAS[manifest.kind].empty_table()
+
+    def folder(self, manifest: Manifest) -> Path:
+        """A local folder with the files of the artifact; fetched once where the store is away."""
+        if self.is_local:
+            return Path(self.root, manifest.location)
+        target = Path(tempfile.gettempdir(), f"tokenmill-{os.getuid()}", manifest.digest)
+        if not target.exists():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fetching = Path(tempfile.mkdtemp(dir=target.parent))
+            for part in manifest.parts:
+                local = fetching / part.path
+                local.parent.mkdir(parents=True, exist_ok=True)
+                source = posixpath.join(self.root, manifest.location, part.path)
+                self.filesystem.get_file(source, str(local))
+            try:
+                fetching.rename(target)
+            except OSError:  # another process was first, with the same bytes
+                for part in manifest.parts:
+                    (fetching / part.path).unlink()
+        return target
+
+    def _content_hash(self, manifest: Manifest, part: Part) -> str:
+        if manifest.kind in FILE_KINDS:
+            return _file_hash(self.folder(manifest) / part.path)
+        try:
+            return rows_hash(self.read_part(manifest, manifest.parts.index(part)))
+        except StoreError:
+            return ""
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return bytes(self.filesystem.cat_file(posixpath.join(self.root, path)))
+        except FileNotFoundError:
+            return None
+
+    def _create(self, path: str, data: bytes) -> bool:
+        """Write a file whole, unless it is there already; says whether it did."""
+        target = posixpath.join(self.root, path)
+        if not self.is_local:
+            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+            try:
+                self.filesystem.pipe_file(target, data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        written = self._temporary(target, data)
+        try:
+            os.link(written, target)  # fails where the name is taken, and is never half done
+        except FileExistsError:
+            return False
+        finally:
+            written.unlink()
+        return True
+
+    def _overwrite(self, path: str, data: bytes) -> None:
+        target = posixpath.join(self.root, path)
+        if self.is_local:
+            self._temporary(target, data).replace(target)
+        else:
+            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+            self.filesystem.pipe_file(target, data)
+
+    @staticmethod
+    def _temporary(target: str, data: bytes) -> Path:
+        folder = Path(target).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f".{uuid.uuid4().hex}.tmp"
+        path.write_bytes(data)
+        return path
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(
+            file, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)
+        ).hexdigest()
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)

@@ -1,0 +1,1 @@
+"""The words a DAG is written in, one module a family."""

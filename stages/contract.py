@@ -1,0 +1,197 @@
+"""What a stage is: a typed config, typed inputs and outputs, and one method that does the work.
+
+There are two shapes. A `RowStage` sees one shard of rows at a time, so the engine can run it on as
+many workers as there are; most stages are of this shape and are twenty lines long. A `Stage` sees
+its whole inputs: training, tokenizer training, deduplication, reports.
+
+Nothing here knows where it runs: no Ray, no MLflow, no paths. This module is the interface between
+stages and engine, and is left out of every stage's code identity (`pipelines.code`): a change here
+changes how a stage is called, not what it computes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stages.kinds import Kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "Artifact",
+    "Context",
+    "Field",
+    "Input",
+    "Kind",
+    "Output",
+    "RowStage",
+    "Sink",
+    "Stage",
+    "StageConfig",
+    "execution_field",
+]
+
+
+class StageConfig(BaseModel):
+    """The settings of a stage, as written under `with:`. Every field has a description.
+
+    A field named `seed` that the DAG does not set takes the pipeline's seed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def execution_field(default: Any, *, description: str, why: str) -> Any:
+    """A config field that cannot change the result, and so is no part of the stage's key.
+
+    `why` says what makes that true; a field whose `why` is hard to write belongs in the key.
+    """
+    return Field(default, description=description, json_schema_extra={"execution_only": why})
+
+
+@dataclass(frozen=True)
+class Input:
+    """An artifact that a stage takes.
+
+    `many`: takes every cell of a matrix at once (a report over arms). Otherwise a stage that needs
+    a matrix stage is itself run once a cell.
+    """
+
+    kind: Kind
+    description: str
+    many: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """An artifact that a stage makes; the first declared is meant where a DAG names no other."""
+
+    kind: Kind
+    description: str
+
+
+class Artifact(Protocol):
+    """An input as a stage sees it: immutable, addressed by content, wherever it lies."""
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def cell(self) -> Mapping[str, Any]:
+        """The matrix values of the stage that made it, for inputs declared `many`; else empty."""
+        ...
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows in order, in record batches: memory stays bounded."""
+        ...
+
+    def table(self) -> pa.Table:
+        """All rows at once, memory-mapped where the store is local."""
+        ...
+
+    def folder(self) -> Path:
+        """A local folder with the files of a model or tokenizer."""
+        ...
+
+
+class Sink(Protocol):
+    """Where a stage puts one output: rows shard by shard, or files in a folder."""
+
+    def write(self, rows: pa.Table) -> None:
+        """Write one shard. The order of calls is the order of the shards."""
+        ...
+
+    def folder(self) -> Path:
+        """A local folder; what lies in it when the stage returns is the artifact."""
+        ...
+
+
+class Context(Protocol):
+    """What a stage may tell while it runs. Telling is optional; it never changes a result."""
+
+    def progress(self, done: int, total: int | None = None, unit: str = "rows") -> None:
+        """How far the stage is, for the live display."""
+        ...
+
+    def metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Record a number; with `step`, a point of a curve that can be watched as it grows."""
+        ...
+
+    def count(self, name: str, amount: int) -> None:
+        """Add to a counter. Counters are summed over shards and recorded as metrics."""
+        ...
+
+    def figure(self, name: str, png: bytes) -> None:
+        """Record a picture with the run."""
+        ...
+
+
+class Stage(ABC):
+    """One word of the DAG language. Subclass it, declare inputs and outputs, write `run`.
+
+    `word` is how a DAG says it (`corpus.clean`); a stage in a file of your own needs none and is
+    written `my_file:ClassName`. `conserves` names the input whose every row must be accounted for
+    in the outputs listed with it: rows in = rows out + rows dropped, or the stage fails.
+    """
+
+    word: ClassVar[str] = ""
+    Config: ClassVar[type[StageConfig]] = StageConfig
+    inputs: ClassVar[Mapping[str, Input]] = {}
+    outputs: ClassVar[Mapping[str, Output]] = {}
+    conserves: ClassVar[tuple[str, tuple[str, ...]] | None] = None
+
+    def __init__(self, config: Any) -> None:
+        self.config: Any = config
+
+    def sources(self) -> Mapping[str, str]:
+        """What the stage reads from outside the store: address -> hash of the content there.
+
+        Part of the key, asked for each time a plan is made, so it must be quick when nothing
+        has changed. A stage that reads only its inputs has none.
+        """
+        return {}
+
+    @abstractmethod
+    def run(
+        self,
+        inputs: Mapping[str, Any],
+        outputs: Mapping[str, Sink],
+        context: Context,
+    ) -> None:
+        """Do the work. `inputs` holds an `Artifact` a name (a list of them where `many`)."""
+
+
+class RowStage(Stage):
+    """A stage that treats each shard of its first input by itself.
+
+    The first input gives the rows; further inputs (a model, a tokenizer) are the same for all.
+    """
+
+    def prepare(self, inputs: Mapping[str, Any]) -> None:
+        """Load what every shard needs, once a worker. `inputs` lacks the rows."""
+
+    @abstractmethod
+    def apply(self, rows: pa.Table, context: Context) -> pa.Table | Mapping[str, pa.Table]:
+        """One shard in; one table out, or one table for each output by name."""
+
+    def summary(self, counts: Mapping[str, int]) -> Mapping[str, float]:
+        """Metrics derived from the counters of all shards."""
+        return {}
+
+    def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
+        """Shard by shard in one process; the engine spreads the shards over workers instead."""
+        raise TypeError("a RowStage is run shard by shard: call apply")

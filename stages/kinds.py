@@ -1,0 +1,113 @@
+"""The kinds of artifact, and the Arrow schema of each: one place, checked wherever data passes.
+
+An artifact is either Arrow rows (every kind with a schema below) or a folder of files (`model`,
+`tokenizer`). A stage may add columns of its own; the columns named here must be there, with these
+types. Every row has a stable `id`; an edited row keeps it and says in `edits` what was done.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+
+class Kind(StrEnum):
+    """What an artifact is. Wiring one kind where another belongs is an error before a run."""
+
+    DOCUMENTS = "documents"
+    BITEXT = "bitext"
+    TOKENS = "tokens"
+    TOKENIZER = "tokenizer"
+    MODEL = "model"
+    METRICS = "metrics"
+    REPORT = "report"
+    DROPPED = "dropped"
+
+
+FILE_KINDS = frozenset({Kind.MODEL, Kind.TOKENIZER})
+
+DOCUMENTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("language", pa.string()),  # ISO 639-3 and script, as FLORES writes it: eng_Latn
+        ("source", pa.string()),  # the URL it was read from
+        ("group", pa.string()),  # documents that are versions of each other share it; else null
+        ("edits", pa.list_(pa.string())),
+    ]
+)
+
+BITEXT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("group", pa.string()),
+        ("source_language", pa.string()),
+        ("target_language", pa.string()),
+        ("source_text", pa.string()),
+        ("target_text", pa.string()),
+        ("source_sentences", pa.list_(pa.int32())),  # 0-indexed in the source document
+        ("target_sentences", pa.list_(pa.int32())),
+        ("score", pa.float64()),  # of the aligner; its documentation says which way is better
+        ("edits", pa.list_(pa.string())),
+    ]
+)
+
+TOKENS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("tokens", pa.list_(pa.int32())),
+        ("documents", pa.list_(pa.string())),  # ids of the documents packed here, in order
+        ("starts", pa.list_(pa.int32())),  # where in `tokens` the piece of each begins
+        (
+            "edits",
+            pa.list_(
+                pa.struct([("position", pa.int32()), ("before", pa.int32()), ("after", pa.int32())])
+            ),
+        ),
+    ]
+)
+
+METRICS = pa.schema(
+    [
+        ("id", pa.string()),  # of what was measured: a document, a language, a frequency bin
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("weight", pa.float64()),  # what pools the values: bytes, tokens, beads
+        ("group", pa.string()),
+    ]
+)
+
+REPORT = pa.schema([("id", pa.string()), ("media_type", pa.string()), ("content", pa.binary())])
+
+DROPPED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("reason", pa.string()),
+        ("value", pa.float64()),  # what was measured, where a threshold decided
+        ("text", pa.string()),
+    ]
+)
+
+SCHEMAS: dict[Kind, pa.Schema] = {
+    Kind.DOCUMENTS: DOCUMENTS,
+    Kind.BITEXT: BITEXT,
+    Kind.TOKENS: TOKENS,
+    Kind.METRICS: METRICS,
+    Kind.REPORT: REPORT,
+    Kind.DROPPED: DROPPED,
+}
+
+
+def schema_faults(kind: Kind, schema: pa.Schema) -> list[str]:
+    """What keeps `schema` from being of `kind`, one readable sentence a fault; empty if none."""
+    faults = []
+    for field in SCHEMAS[kind]:
+        index = schema.get_field_index(field.name)
+        if index < 0:
+            faults.append(f'column "{field.name}" ({field.type}) is missing')
+        elif schema.field(index).type != field.type:
+            found = schema.field(index).type
+            faults.append(f'column "{field.name}" is {found}, and should be {field.type}')
+    return faults
