@@ -76,12 +76,14 @@ class LiveDisplay:
             self._progress.stop()
 
     def started(self, status: StageStatus) -> None:
-        self._begun[status.name] = time.monotonic()
         self._bars[status.name] = self._progress.add_task(
-            escape(f"  {status.name}"), total=status.total, rate="", note=""
+            escape(f"  {status.name}"), total=status.total, rate="", note="queued", start=False
         )
 
     def progressed(self, status: StageStatus) -> None:
+        if status.name not in self._begun:  # a worker has taken it up
+            self._begun[status.name] = time.monotonic()
+            self._progress.start_task(self._bars[status.name])
         seconds = time.monotonic() - self._begun[status.name]
         rate = f"{status.done / seconds:,.0f} {status.unit}/s" if seconds > 0.5 else ""
         self._progress.update(

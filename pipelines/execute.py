@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -61,9 +62,11 @@ class Written:
 
 @dataclass
 class TaskResult:
-    """What a task brings home."""
+    """What a task brings home. `began` and `ended` are times of the worker's clock, in seconds."""
 
     shard: int | None
+    began: float
+    ended: float
     outputs: dict[str, Written]
     rows_in: int
     metrics: dict[str, float]
@@ -216,6 +219,8 @@ def stage_class(task: StageTask) -> type[Stage]:
 
 
 def _run_once(task: StageTask, emit: Emit) -> TaskResult:
+    began = time.time()
+    emit(Progress(task.stage, task.shard, 0, None, ""))
     store = Store(task.store)
     cls = stage_class(task)
     context = TaskContext(task, emit)
@@ -237,6 +242,8 @@ def _run_once(task: StageTask, emit: Emit) -> TaskResult:
             raise MethodError(_describe(error)) from error
     return TaskResult(
         shard=task.shard,
+        began=began,
+        ended=time.time(),
         outputs={name: sink.written for name, sink in sinks.items()},
         rows_in=rows_in,
         metrics=context.metrics,

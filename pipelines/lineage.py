@@ -10,6 +10,7 @@ The store is the source of truth for lineage; MLflow is where people look at it.
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.execute import Point
-from pipelines.identity import identity_config
+from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.plan import Plan
 from pipelines.run import StageStatus
 from pipelines.store import Manifest, Store, StoreError
@@ -34,6 +35,7 @@ from stages.kinds import FILE_KINDS, Kind
 
 PARAM_LENGTH = 500  # what the run table can show; the whole config is in the store's record
 SCHEMA_LENGTH = 20_000
+SOURCE_LENGTH = 60_000
 
 
 def default_tracking_uri(folder: Path) -> str:
@@ -74,8 +76,8 @@ class Recorder:
         self._write("metrics", lambda: self._write_points(stamped))
 
     def finished(self, status: StageStatus, figures: Mapping[str, bytes]) -> None:
-        if status.state == "skipped":
-            return
+        if status.state == "skipped" and status.name not in self._children:
+            return  # it never began
         self._child(status)
         self._write(status.name, lambda: self._finish(status, figures))
 
@@ -129,7 +131,7 @@ class Recorder:
             tags = {
                 "mlflow.runName": f"{self._plan.pipeline} {time.strftime('%Y-%m-%d %H:%M:%S')}",
                 "mlflow.source.name": self._plan.file,
-                "mlflow.user": os.environ.get("USER", "unknown"),
+                "mlflow.user": getpass.getuser(),
                 "tokenmill.pipeline": self._plan.pipeline,
                 "tokenmill.store": self._store.url,
                 "mlflow.note.content": self._plan.description or f"One run of `{self._plan.file}`.",
@@ -170,6 +172,7 @@ class Recorder:
             tags={
                 "mlflow.parentRunId": self.run_id,
                 "mlflow.source.name": planned.word,
+                "mlflow.user": getpass.getuser(),
                 "tokenmill.stage": planned.stage,
                 "tokenmill.uses": planned.word,
                 "tokenmill.key": status.key or "",
@@ -225,18 +228,20 @@ class Recorder:
         self._client.log_inputs(run_id, self._datasets(status))
         if status.state == "computed":
             self._log_files(run_id, status, figures)
-        ended = "FINISHED" if status.state in ("computed", "reused") else "FAILED"
+        ended = {"failed": "FAILED", "skipped": "KILLED"}.get(status.state, "FINISHED")
         self._client.set_terminated(run_id, ended)
 
     def _datasets(self, status: StageStatus) -> list[Any]:
         entries = []
         if status.parts is not None:
+            if status.parts.sources:
+                entries.append(_source_dataset(status.parts.sources))
             for name, wires in status.parts.inputs.items():
                 for _, digest in wires:
-                    entries.append(("input", name, self._store.manifest(digest)))
+                    entries.append(self._dataset("input", name, self._store.manifest(digest)))
         for name, manifest in status.outputs.items():
-            entries.append(("output", name, manifest))
-        return [self._dataset(*entry) for entry in entries]
+            entries.append(self._dataset("output", name, manifest))
+        return entries
 
     def _dataset(self, context: str, name: str, manifest: Manifest) -> Any:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -303,7 +308,25 @@ def ensure_experiment(client: Any, tracking_uri: str, name: str) -> str:
     if tracking_uri.startswith("sqlite:///"):
         folder = Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent
         location = (folder / "mlartifacts" / name).as_uri()
-    return str(client.create_experiment(name, artifact_location=location))
+    # Without this tag the pages open as if the runs were conversations with a model.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    return str(client.create_experiment(name, artifact_location=location, tags=tags))
+
+
+def _source_dataset(sources: Mapping[str, str]) -> Any:
+    """What was read from outside the store, as the input of the stage that read it."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    addresses = sorted(sources)
+    dataset = Dataset(
+        name=addresses[0] if len(addresses) == 1 else f"{len(addresses)} source files",
+        digest=hash_bytes(canonical_json(dict(sources))),
+        source_type="files",
+        source=json.dumps({"files": addresses})[:SOURCE_LENGTH],
+        profile=json.dumps({"files": len(addresses)}),
+    )
+    tags = [InputTag("mlflow.data.context", "input"), InputTag("tokenmill.name", "sources")]
+    return DatasetInput(dataset, tags)
 
 
 def _note_of(status: StageStatus, experiment_id: str) -> str:

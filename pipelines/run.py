@@ -23,6 +23,7 @@ from pipelines.identity import KeyParts, explain, identity_config
 from pipelines.plan import Plan, PlannedStage
 from pipelines.store import Manifest, Store
 from stages.contract import RowStage
+from stages.kinds import FILE_KINDS
 
 State = Literal["waiting", "running", "computed", "reused", "failed", "skipped"]
 
@@ -84,8 +85,10 @@ class StageStatus:
 
     @property
     def rows(self) -> int | None:
+        """Rows of the first output; None where it is files."""
         first = next(iter(self.planned.stage_class.outputs), None)
-        return self.outputs[first].rows if first in self.outputs else None
+        manifest = self.outputs.get(first or "")
+        return None if manifest is None or manifest.kind in FILE_KINDS else manifest.rows
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -426,9 +429,9 @@ class Runner:
         status, job = self.statuses[message.stage], self._jobs[message.stage]
         job.shard_progress[message.shard] = message.done
         status.done = sum(job.shard_progress.values())
-        if message.shard is None:
+        if message.shard is None and message.total is not None:
             status.total = message.total
-        status.unit = message.unit
+        status.unit = message.unit or status.unit
         for listener in self._listeners:
             listener.progressed(status)
 
@@ -480,7 +483,8 @@ class Runner:
             status.error = f"the store {self.store.url} cannot be written: {error}"
             self._end_job(name, "failed", "its outputs could not be committed")
             return
-        status.seconds = time.monotonic() - job.started
+        # Not the time in the queue: from the start of the first task to the end of the last.
+        status.seconds = max(r.ended for r in results) - min(r.began for r in results)
         status.run_id = run_id
         record = {
             "key": status.key,

@@ -36,7 +36,7 @@ class Sentences(Stage):
             "length", description="length: Gale-Church with the length ratio of each document pair"
         )
         sentences: Literal["lines", "rules"] = Field(
-            "rules", description="a sentence a line, or split by rules"
+            "rules", description="a sentence a line (blank ones are none), or split by rules"
         )
         gold: str | None = Field(
             None,
@@ -65,7 +65,7 @@ class Sentences(Stage):
         one_sided = 0
         for done, (group, source, target) in enumerate(pairs, start=1):
             if config.sentences == "lines":
-                sides = [side["text"].split("\n") for side in (source, target)]
+                sides = [_lines(side["text"]) for side in (source, target)]
             else:
                 sides = [split_sentences(s["text"], s["language"]) for s in (source, target)]
             beads = align_sentences(sides[0], sides[1], method=config.method)
@@ -99,8 +99,14 @@ class Sentences(Stage):
         config = self.config
         groups: dict[str, dict[str, dict[str, Any]]] = {}
         for row in documents.to_pylist():
-            if row["group"] is not None:
-                groups.setdefault(row["group"], {})[row["language"]] = row
+            if row["group"] is None:
+                continue
+            other = groups.setdefault(row["group"], {}).setdefault(row["language"], row)
+            if other is not row:
+                raise ValueError(
+                    f'"{other["id"]}" and "{row["id"]}" are both the {row["language"]} version of '
+                    f'the group "{row["group"]}"; a group has one document a language'
+                )
         if not any(config.source_language in versions for versions in groups.values()):
             raise ValueError(
                 f"no document in {config.source_language} belongs to a group; set group_field "
@@ -145,9 +151,13 @@ class Sentences(Stage):
         return rows
 
 
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
 def _join(sentences: Sequence[str], document: Mapping[str, Any]) -> str:
-    # Scripts without spaces between words have none between sentences either.
-    unspaced = document["language"].endswith(("_Hans", "_Hant", "_Jpan", "_Thai"))
+    # Chinese and Japanese have no spaces between sentences; Thai, without any between words, has.
+    unspaced = document["language"].endswith(("_Hans", "_Hant", "_Jpan"))
     return ("" if unspaced else " ").join(sentences)
 
 
@@ -162,8 +172,10 @@ def _gold_file(address: str) -> Path:
 
 def _read_gold(address: str, source_language: str) -> dict[tuple[str, str], Beads]:
     gold: dict[tuple[str, str], Beads] = {}
-    lines = _gold_file(address).read_text(encoding="utf-8").splitlines()
+    lines = _gold_file(address).read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             beads = [(tuple(source), tuple(target)) for source, target in row["beads"]]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationInfo, field_validator
 
 from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
 from stages.kinds import DOCUMENTS, DROPPED
@@ -127,6 +128,14 @@ class Clean(Stage):
         permutations: int = Field(128, ge=16, description="hash functions of the MinHash estimate")
         shingle: int = Field(5, ge=1, description="words in a shingle")
         shard_rows: int = SHARD_ROWS
+
+        @field_validator("max_chars")
+        @classmethod
+        def _leaves_some_length(cls, longest: int | None, info: ValidationInfo) -> int | None:
+            shortest = info.data.get("min_chars")
+            if longest is not None and shortest is not None and longest < shortest:
+                raise ValueError(f"must not be below min_chars {shortest}")
+            return longest
 
     inputs = {"documents": Input(Kind.DOCUMENTS, "documents as read")}
     outputs = {

@@ -18,7 +18,8 @@ class Resample(RowStage):
 
     Zhu et al. 2025 (arXiv 2412.14689): x'_i = x_i where P(x_i | x_<i) < threshold, else a draw
     from the model's own conditional distribution. Contexts are the original tokens. The first
-    token of a sequence and document boundaries are never touched. Of the eligible tokens few
+    token of a sequence and document boundaries are never touched; a sequence longer than the
+    prior's context is read in windows that overlap by half. Of the eligible tokens few
     change: a token of probability 0.99 is drawn anew as itself 99 times in 100.
     """
 
@@ -72,6 +73,7 @@ class Resample(RowStage):
             temperature=config.temperature,
             never_drawn=[self.end_of_text],
             seed=config.seed,
+            context=int(self.model.config.max_position_embeddings),
             batch_size=config.batch_size,
             device=config.device,
             threads=config.threads,

@@ -58,7 +58,7 @@ class Compare(Stage):
         )
         resamples: int = Field(2000, ge=100, description="bootstrap resamples")
         confidence: float = Field(0.95, gt=0, lt=1, description="of the intervals")
-        seed: int = Field(0, description="of the resampling")
+        seed: int = Field(0, ge=0, description="of the resampling")
         title: str = Field("Comparison", description="heading of the report")
 
     inputs = {
@@ -214,11 +214,19 @@ def gather_scores(artifacts: Sequence[Artifact], replicate_axis: str) -> Scores:
                if (arm, seed) not in cells]  # fmt: skip
     if lacking:
         raise ValueError(f"arms must share their seeds; missing: {', '.join(lacking)}")
-    ids = sorted(next(iter(cells.values())))
-    for (arm, seed), documents in cells.items():
-        if sorted(documents) != ids:
-            raise ValueError(f"{arm} (seed {seed}) was scored on other documents than {arms[0]}")
     first = cells[arms[0], seeds[0]]
+    ids = sorted(first)
+    if not ids:
+        raise ValueError("the scores hold no bits_per_byte of a document")
+    for (arm, seed), documents in cells.items():
+        differing = sorted(documents.keys() ^ first.keys()) or [
+            id_ for id_ in ids if documents[id_][1] != first[id_][1]
+        ]
+        if differing:
+            raise ValueError(
+                f"{arm} (seed {seed}) was scored on other documents than {arms[0]} "
+                f'(seed {seeds[0]}): {len(differing)} differ, such as "{differing[0]}"'
+            )
     sizes = np.array([first[id_][1] for id_ in ids])
     nats = np.array(
         [[[cells[arm, seed][id_][0] for id_ in ids] for seed in seeds] for arm in arms]
@@ -309,7 +317,7 @@ def bin_lines(
     if not values:
         return []
     lines = [["training frequency", *arms]]
-    for name in sorted(values):
+    for name in sorted(values, key=lambda bin_: (len(bin_), bin_)):  # "bin 2" before "bin 10"
         # Arms that were trained on different tokens have bins with different edges.
         label = labels[name].pop() if len(labels[name]) == 1 else name
         means = [values[name].get(arm, []) for arm in arms]

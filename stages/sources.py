@@ -21,7 +21,7 @@ import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,12 @@ class FileSource(Source):
             yield from read_file(self._address(path), bytes(content), self.columns)
 
     def _address(self, path: str) -> str:
-        return path if self._is_local else str(self._filesystem.unstrip_protocol(path))
+        if not self._is_local:
+            return str(self._filesystem.unstrip_protocol(path))
+        # A relative source has relative addresses: ids, and the splits made by them, are the same
+        # in every checkout.
+        is_relative = "://" not in self.url and not self.url.startswith(("/", "~"))
+        return os.path.relpath(path) if is_relative else path
 
 
 def read_file(address: str, content: bytes, columns: Columns) -> Iterator[Read]:
@@ -161,7 +166,8 @@ def _text(address: str, content: bytes) -> str:
 
 
 def _json_lines(address: str, content: bytes, columns: Columns) -> Iterator[Read]:
-    for number, line in enumerate(_text(address, content).splitlines(), start=1):
+    # Not splitlines: a JSON string may hold U+2028 and other characters that it takes for line ends.
+    for number, line in enumerate(_text(address, content).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -280,22 +286,18 @@ class PythonDocsSource(Source):
 
     def _files(self) -> dict[str, Path]:
         wanted = self.url.removeprefix("python-docs://").strip("/")
-        names = set(filter(None, wanted.split(",")))
-        libraries: list[Iterable[tuple[str, Path]]] = []
-        if not names or "stdlib" in names:
-            libraries.append(_standard_library())
-        missing = names - {"stdlib"}
-        for distribution in _distributions():
-            name = str(distribution.metadata["Name"])
-            if name.lower() in LEFT_OUT or (names and name not in names):
-                continue
-            missing.discard(name)
-            libraries.append(_package_files(name, distribution))
+        names = {name.strip().replace("_", "-").lower() for name in wanted.split(",") if name}
+        libraries: dict[str, Iterable[tuple[str, Path]]] = {"stdlib": _standard_library()}
+        for name, folder in _installed().items():
+            if name not in LEFT_OUT:
+                libraries[name] = _package_files(name, folder)
+        missing = names - libraries.keys()
         if missing:
             raise ValueError(
                 f'"{self.url}": no installed package is called {", ".join(sorted(missing))}'
             )
-        turns = (file for turn in itertools.zip_longest(*libraries) for file in turn if file)
+        chosen = [files for name, files in libraries.items() if not names or name in names]
+        turns = (file for turn in itertools.zip_longest(*chosen) for file in turn if file)
         return dict(sorted(itertools.islice(turns, self.max_files)))
 
     def hashes(self) -> Mapping[str, str]:
@@ -327,20 +329,28 @@ def _standard_library() -> Iterator[tuple[str, Path]]:
                 yield f"python-docs://stdlib/{path.relative_to(root).as_posix()}", path
 
 
-def _distributions() -> list[metadata.Distribution]:
-    found = {str(d.metadata["Name"]).lower(): d for d in metadata.distributions()}
-    return [found[name] for name in sorted(found)]
+def _installed() -> dict[str, Path]:
+    """Name of each installed package -> its .dist-info folder, by name.
+
+    Read from the folders' names: `importlib.metadata` parses every package's METADATA to say it.
+    """
+    sites = {sysconfig.get_paths()[kind] for kind in ("purelib", "platlib")}
+    folders = {
+        folder.name.partition("-")[0].replace("_", "-").lower(): folder
+        for site in sorted(sites)
+        for folder in Path(site).glob("*.dist-info")
+    }
+    return dict(sorted(folders.items()))
 
 
-def _package_files(name: str, distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
-    # RECORD as text: `distribution.files` makes an object of every line, most of them not wanted.
-    record = (distribution.read_text("RECORD") or "").splitlines()
-    files = sorted({line.split(",")[0] for line in record})
-    for file in files:
+def _package_files(name: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    record = folder / "RECORD"
+    lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
+    for file in sorted({line.split(",")[0] for line in lines}):
         if not file.endswith((".py", "/METADATA")) or file.startswith(("..", "/", '"')):
             continue
         if TEST_FOLDERS.isdisjoint(file.split("/")):
-            path = Path(str(distribution.locate_file(file)))
+            path = folder.parent / file
             if path.is_file():
                 yield f"python-docs://{name}/{file}", path
 

@@ -164,6 +164,8 @@ class Report(Stage):
             sides = pairs.setdefault((row["source_language"], row["target_language"]), ([], []))
             sides[0].append(row["source_text"])
             sides[1].append(row["target_text"])
+        if not pairs:
+            raise ValueError("there is no bitext to measure the tokenizer on")
         for (reference, language), (source, target) in sorted(pairs.items()):
             here, there = measure(tokenizer, source), measure(tokenizer, target)
             counts = {reference: here.tokens, language: there.tokens}
@@ -174,9 +176,10 @@ class Report(Stage):
             values = {"token_premium": premiums[language], "byte_premium": bytes_}
             add(language, values | _ratios(there), there)
         for reference in sorted({source for source, _ in pairs}):
-            texts = [text for pair, sides in pairs.items() if pair[0] == reference
-                     for text in dict.fromkeys(sides[0])]  # fmt: skip
-            measured = measure(tokenizer, texts)
+            # A sentence aligned with many languages is one sentence.
+            texts = dict.fromkeys(text for pair, sides in pairs.items() if pair[0] == reference
+                                  for text in sides[0])  # fmt: skip
+            measured = measure(tokenizer, list(texts))
             values = {"token_premium": 1.0, "byte_premium": 1.0}
             add(reference, values | _ratios(measured), measured)
         outputs["measures"].write(pa.Table.from_pylist(rows, METRICS))

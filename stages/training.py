@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationInfo, field_validator
 
 from stages.contract import (
     Context,
@@ -44,7 +45,10 @@ class LanguageModel(Stage):
         batch_size: int = Field(16, ge=1, description="sequences a step")
         hidden_size: int = Field(128, ge=8, description="width of the residual stream")
         layers: int = Field(2, ge=1, description="transformer blocks")
-        heads: int = Field(4, ge=1, description="attention heads; must divide hidden_size")
+        heads: int = Field(
+            4, ge=1, validate_default=True,
+            description="attention heads; hidden_size / heads must be even",
+        )  # fmt: skip
         kv_heads: int | None = Field(
             None, ge=1, description="key-value heads (grouped-query attention); default heads"
         )
@@ -73,7 +77,7 @@ class LanguageModel(Stage):
         threads: int = Field(
             1, ge=1, description="CPU threads; in the key because the order of float sums is"
         )
-        seed: int = Field(0, description="of initial weights and the order of the data")
+        seed: int = Field(0, ge=0, description="of initial weights and the order of the data")
         device: Literal["auto", "cpu", "cuda"] = Field(
             "auto", description="auto: a GPU where the task was given one"
         )
@@ -82,6 +86,22 @@ class LanguageModel(Stage):
             description="steps between points of the recorded curves",
             why="what is recorded on the way does not touch the weights",
         )
+
+        @field_validator("heads")
+        @classmethod
+        def _divides_the_width(cls, heads: int, info: ValidationInfo) -> int:
+            width = info.data.get("hidden_size")
+            if width is not None and width % (2 * heads):
+                raise ValueError(f"must divide hidden_size {width} into even parts")
+            return heads
+
+        @field_validator("kv_heads")
+        @classmethod
+        def _divides_the_heads(cls, kv_heads: int | None, info: ValidationInfo) -> int | None:
+            heads = info.data.get("heads")
+            if kv_heads is not None and heads is not None and heads % kv_heads:
+                raise ValueError(f"must divide heads {heads}")
+            return kv_heads
 
     inputs = {
         "tokens": Input(Kind.TOKENS, "packed sequences"),

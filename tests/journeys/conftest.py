@@ -1,0 +1,29 @@
+"""Fixtures of the journeys."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from journey import Project, make_project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
+    """The small DAG, run once with two workers. Tests must leave it as it is."""
+    project = make_project(tmp_path_factory.mktemp("finished"))
+    return project, project.run("--workers", "2")
+
+
+@pytest.fixture
+def after_a_run(
+    finished: tuple[Project, dict[str, Any]], tmp_path: Path
+) -> tuple[Project, dict[str, Any]]:
+    """A copy of the finished project, store included, to change at will."""
+    project, document = finished
+    copied = project.twin(tmp_path / "project")
+    shutil.copytree(project.store, copied.store)
+    copied.environment["TEXTS"] = str(project.folder / "texts")
+    return copied, document

@@ -1,0 +1,123 @@
+"""Journeys: the real command in processes of its own, on real Ray and MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from operators.corpus import python_prose
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SMALL = Path(__file__).with_name("small.yaml")
+
+
+@dataclass
+class Project:
+    """A user's folder: a copy of the code, a DAG, some texts, a store and a record."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def code(self) -> Path:
+        return self.folder / "code"
+
+    @property
+    def dag(self) -> Path:
+        return self.folder / "dag.yaml"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(self.code),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "TOKENMILL_STORE": str(self.store),
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "TEXTS": str(self.folder / "texts"),
+            **self.environment,
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipelines.cli", *arguments],
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def call(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=600)
+        except BaseException:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+            raise
+        done = subprocess.CompletedProcess(arguments, process.returncode, out, err)
+        if status is not None:
+            assert done.returncode == status, f"{arguments} gave {done.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err, err
+        return done
+
+    def run(self, *arguments: str, status: int | None = 0) -> dict[str, Any]:
+        """`tokenmill run --json`; stages by name under "stages"."""
+        done = self.call("run", str(self.dag), "--json", *arguments, status=status)
+        document: dict[str, Any] = json.loads(done.stdout)
+        document["stages"] = {stage["name"]: stage for stage in document["stages"]}
+        return document
+
+    def twin(self, folder: Path) -> Project:
+        """The same project without its results."""
+        folder.mkdir()
+        shutil.copytree(self.code, folder / "code")
+        shutil.copytree(self.folder / "texts", folder / "texts")
+        shutil.copy(self.dag, folder / "dag.yaml")
+        return Project(folder, dict(self.environment))
+
+
+def states(document: dict[str, Any]) -> dict[str, str]:
+    return {name: stage["state"] for name, stage in document["stages"].items()}
+
+
+def computed(document: dict[str, Any]) -> set[str]:
+    return {name for name, state in states(document).items() if state == "computed"}
+
+
+def make_project(folder: Path, dag: Path = SMALL) -> Project:
+    for package in ("pipelines", "stages", "operators", "cluster"):
+        shutil.copytree(
+            REPOSITORY / package,
+            folder / "code" / package,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    shutil.copy(dag, folder / "dag.yaml")
+    write_texts(folder / "texts")
+    return Project(folder)
+
+
+def write_texts(folder: Path, count: int = 60) -> None:
+    """Prose that every Python has: what modules of its own library say of themselves."""
+    folder.mkdir()
+    library = Path(sysconfig.get_paths()["stdlib"])
+    written = 0
+    for path in sorted(library.glob("*.py")):
+        text = python_prose(path.read_text(encoding="utf-8", errors="replace"))[:3000]
+        if len(text) > 400 and written < count:
+            (folder / f"{path.stem}.txt").write_text(text, encoding="utf-8")
+            written += 1

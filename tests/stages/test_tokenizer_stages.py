@@ -1,0 +1,200 @@
+"""tokenizer.*: artifacts open as such, encoding loses nothing, the reference pays exactly 1."""
+
+import math
+
+import pytest
+from tokenizers import Tokenizer
+
+from stages.tokenizer import END_OF_TEXT, Encode, Report, Train
+
+
+def load(artifact):
+    return Tokenizer.from_file(str(artifact.folder() / "tokenizer.json"))
+
+
+# --- tokenizer.train ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
+def test_the_artifact_opens_with_both_libraries_and_they_agree(run_stage, sayings, algorithm):
+    from transformers import AutoTokenizer
+
+    ran = run_stage(Train, {"documents": sayings}, algorithm=algorithm, vocab_size=300)
+    own = load(ran["tokenizer"])
+    theirs = AutoTokenizer.from_pretrained(str(ran["tokenizer"].folder()))
+    text = "The owl sat on the roof .  Die Eule, сова, 猫头鹰 🦉\n\tand so on"
+    ids = own.encode(text, add_special_tokens=False).ids
+    assert theirs(text)["input_ids"] == ids
+    assert own.decode(ids, skip_special_tokens=False) == theirs.decode(ids) == text
+    assert theirs.eos_token == END_OF_TEXT
+    assert own.get_vocab_size() <= 300
+    assert ran.context.metrics["vocab_size"] == own.get_vocab_size()
+
+
+def test_the_same_text_gives_the_same_bytes_whatever_the_shards(run_stage, sayings, tokenizer):
+    given = {"documents": sayings.in_shards_of(7)}
+    again = run_stage(Train, given, vocab_size=300)["tokenizer"]
+    for path in tokenizer.folder().iterdir():
+        assert (again.folder() / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_vocabulary_too_small_for_all_bytes_is_refused_with_the_config():
+    with pytest.raises(ValueError, match="greater than or equal to 257"):
+        Train.Config(vocab_size=256)
+
+
+# --- tokenizer.encode -----------------------------------------------------------------------------
+
+TEXTS = {
+    "plain": "The cat sat on the mat. " * 6,
+    "short": "Hi.",
+    "empty": "",
+    "scripts": "Καλημέρα, мельница, 磨坊 🌾\n\n  indented\tand spaced  ",
+    "last": "The dog sat by the door. " * 4,
+}
+
+
+@pytest.fixture
+def encode(run_stage, tokenizer):
+    def encode(given, **settings):
+        inputs = {"documents": given, "tokenizer": tokenizer}
+        return run_stage(Encode, inputs, **{"sequence_length": 8, **settings})
+
+    return encode
+
+
+def pieces(rows):
+    """Document -> its tokens without the separator, put together from all its pieces."""
+    found = {}
+    for row in rows:
+        ends = [*row["starts"][1:], len(row["tokens"])]
+        for document, start, end in zip(row["documents"], row["starts"], ends, strict=True):
+            found.setdefault(document, []).extend(row["tokens"][start:end])
+    return found
+
+
+def test_the_pieces_of_a_document_put_together_are_its_text(encode, documents, tokenizer):
+    # A filler at the end takes the place of what is cut off.
+    given = documents({**TEXTS, "filler": "x" * 40})
+    ran = encode(given)
+    tool = load(tokenizer)
+    separator = tool.token_to_id(END_OF_TEXT)
+    found = pieces(ran.rows())
+    for id_, text in TEXTS.items():
+        first, *rest = found[id_]
+        assert first == separator
+        assert separator not in rest
+        assert tool.decode(rest, skip_special_tokens=False) == text
+
+
+def test_every_sequence_has_the_length_asked_for_and_an_id_of_its_own(encode, documents):
+    rows = encode(documents(TEXTS), sequence_length=7).rows()
+    assert {len(row["tokens"]) for row in rows} == {7}
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert all(row["starts"][0] == 0 and row["edits"] == [] for row in rows)
+
+
+def test_no_sequence_holds_documents_of_two_shards(encode, documents):
+    rows = encode(documents(TEXTS, shards=5)).rows()
+    assert all(len(row["documents"]) == 1 for row in rows)
+
+
+def test_tokens_are_in_sequences_or_counted_as_dropped(encode, documents, tokenizer):
+    tool = load(tokenizer)
+    for shards in (1, 2, 5):
+        ran = encode(documents(TEXTS, shards=shards))
+        counts = ran.context.counts
+        tokens = sum(len(tool.encode(text).ids) for text in TEXTS.values())
+        assert counts["tokens"] == 8 * len(ran.rows())
+        assert counts["tokens"] + counts["dropped_tokens"] == tokens + len(TEXTS)
+        assert counts["dropped_tokens"] < 8 * shards
+        size = sum(len(text.encode()) for text in TEXTS.values())
+        assert ran.context.metrics["bytes_per_token"] == size / tokens
+
+
+def test_a_text_that_spells_out_the_end_of_text_still_comes_back(encode, documents, tokenizer):
+    text = f"A model stops at {END_OF_TEXT}, its end of text. " * 2
+    ran = encode(documents({"a": text, "filler": "x" * 40}))
+    tool = load(tokenizer)
+    assert tool.decode(pieces(ran.rows())["a"][1:], skip_special_tokens=False) == text
+
+
+def test_documents_too_short_for_one_sequence_give_no_rows_and_no_error(encode, documents):
+    ran = encode(documents({"a": "Hi."}), sequence_length=128)
+    assert ran.rows() == []
+    assert ran.context.counts["dropped_tokens"] > 0
+
+
+# --- tokenizer.report -----------------------------------------------------------------------------
+
+LINES = [
+    ("eng_Latn", "deu_Latn", "The cat sat on the mat.", "Die Katze saß auf der Matte."),
+    ("eng_Latn", "deu_Latn", "The dog sat by the door.", "Der Hund saß an der Tür."),
+    ("eng_Latn", "ell_Grek", "The cat sat on the mat.", "Η γάτα κάθισε στο χαλί."),
+]
+
+
+@pytest.fixture
+def report(run_stage, artifact, tokenizer):
+    def report(lines):
+        rows = [
+            {"id": str(n), "group": "g", "source_language": source, "target_language": target,
+             "source_text": here, "target_text": there, "source_sentences": [n],
+             "target_sentences": [n], "score": 0.0, "edits": []}
+            for n, (source, target, here, there) in enumerate(lines)
+        ]  # fmt: skip
+        return run_stage(
+            Report, {"tokenizer": tokenizer, "bitext": artifact("bitext", rows)}
+        )
+
+    return report
+
+
+def test_premiums_of_the_reference_are_exactly_one_and_the_others_ratios_of_counts(
+    report, tokenizer
+):
+    ran = report(LINES)
+    value = {(row["id"], row["metric"]): row["value"] for row in ran.rows()}
+    assert value["eng_Latn", "token_premium"] == value["eng_Latn", "byte_premium"] == 1.0
+    tool = load(tokenizer)
+
+    def tokens(texts):
+        return sum(len(tool.encode(text).ids) for text in texts)
+
+    german = tokens(line[3] for line in LINES[:2]) / tokens(line[2] for line in LINES[:2])
+    assert value["deu_Latn", "token_premium"] == german
+    # Each language is measured against the source side of its own beads, not of all beads.
+    greek = tokens([LINES[2][3]]) / tokens([LINES[2][2]])
+    assert value["ell_Grek", "token_premium"] == greek
+    assert ran.context.metrics["token_premium.ell_Grek"] == greek
+    assert value["ell_Grek", "byte_premium"] == len(LINES[2][3].encode()) / len(LINES[2][2])
+
+
+def test_each_language_has_each_measure_once_and_no_text_is_lost(report):
+    ran = report(LINES)
+    measures = {"token_premium", "byte_premium", "fertility", "bytes_per_token",
+                "characters_per_token"}  # fmt: skip
+    assert sorted((row["id"], row["metric"]) for row in ran.rows()) == sorted(
+        (language, name) for language in ("deu_Latn", "ell_Grek", "eng_Latn") for name in measures
+    )
+    assert all(math.isfinite(row["value"]) and row["weight"] > 0 for row in ran.rows())
+    assert ran.context.metrics["round_trip_failures"] == 0
+
+
+def test_a_sentence_aligned_with_several_languages_counts_once_in_the_reference(report, tokenizer):
+    (row,) = [row for row in report(LINES).rows()
+              if (row["id"], row["metric"]) == ("eng_Latn", "fertility")]  # fmt: skip
+    tool = load(tokenizer)
+    texts = {line[2] for line in LINES}
+    assert row["weight"] == sum(len(tool.encode(text).ids) for text in texts)
+
+
+def test_the_figure_is_a_png(report):
+    figures = report(LINES).context.figures
+    assert list(figures) == ["token_premiums"]
+    assert figures["token_premiums"].startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_bitext_without_a_bead_is_a_clear_error(report):
+    with pytest.raises(ValueError, match="there is no bitext to measure"):
+        report([])

@@ -1,0 +1,154 @@
+"""training.language_model: a checkpoint that loads, the same bytes again, and identity limits."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from stages.training import LanguageModel
+
+
+@pytest.fixture
+def train(run_stage, tokens, tokenizer, tiny_model):
+    def train(**settings):
+        inputs = {"tokens": tokens, "tokenizer": tokenizer}
+        return run_stage(LanguageModel, inputs, **{**tiny_model, "steps": 8, **settings})
+
+    return train
+
+
+def files(ran):
+    return {path.name: path.read_bytes() for path in ran["model"].folder().iterdir()}
+
+
+def same(one, other):
+    return files(one) == files(other) and one.rows("history") == other.rows("history")
+
+
+def test_the_model_loads_with_transformers_and_carries_its_tokenizer(trained, tokens):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = str(trained["model"].folder())
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.model_type == "llama"
+    assert model.config.max_position_embeddings == 16
+    assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(folder))
+    assert sum(p.numel() for p in model.parameters()) == trained.context.metrics["parameters"]
+    # The loss it was trained to is the loss it has.
+    ids = torch.tensor(tokens.table().column("tokens").to_pylist())
+    with torch.no_grad():
+        loss = float(model(input_ids=ids, labels=ids).loss)
+    curve = trained.context.curves["loss"]
+    assert loss < 0.6 * curve[0][1]
+    assert loss == pytest.approx(curve[-1][1], rel=0.35)
+
+
+def test_the_same_seed_gives_the_same_bytes(train):
+    assert same(train(), train())
+
+
+def test_another_seed_gives_another_model(train):
+    one, other = train(seed=1), train(seed=2)
+    assert files(one)["model.safetensors"] != files(other)["model.safetensors"]
+
+
+def test_weights_of_infinite_temperature_give_the_bytes_of_uniform_ones(train):
+    uniform = train(weighting="uniform")
+    for strategy in ("linupper", "quadratic", "extremes"):
+        weighted = train(weighting=strategy, temperature=math.inf, weighting_warmup_steps=0)
+        assert same(weighted, uniform), strategy
+
+
+def test_weights_after_the_last_step_give_the_bytes_of_uniform_ones(train):
+    assert same(train(weighting="linupper", weighting_warmup_steps=8), train(weighting="uniform"))
+
+
+def test_weights_change_the_model(train):
+    weighted = train(weighting="linupper", weighting_warmup_steps=0)
+    assert not same(weighted, train(weighting="uniform"))
+    assert weighted.context.metrics["smallest_effective_sample_size"] < 8
+
+
+def test_what_is_recorded_on_the_way_changes_nothing(train):
+    assert same(train(log_every=1), train(log_every=100))
+
+
+def test_the_history_has_each_step_once_for_each_loss(train):
+    ran = train(steps=6, log_every=4, weighting="linupper", weighting_warmup_steps=3)
+    rows = ran.rows("history")
+    assert [(row["id"], row["metric"]) for row in rows] == [
+        (str(step), name) for step in range(1, 7) for name in ("loss", "weighted_loss")
+    ]
+    losses = [[row["value"] for row in rows if row["metric"] == name]
+              for name in ("loss", "weighted_loss")]  # fmt: skip
+    # Uniform weights while it warms up, others from then on.
+    weighs = [plain != weighted for plain, weighted in zip(*losses, strict=True)]
+    assert weighs == [False] * 3 + [True] * 3
+    curve = ran.context.curves["loss"]
+    assert curve == [(step, losses[0][step - 1]) for step in (1, 4, 6)]
+
+
+def test_how_much_was_seen_is_told(train, tokens):
+    metrics = train(steps=6).context.metrics
+    assert metrics["epochs"] == 6 * 8 / tokens.rows
+    assert metrics["tokens_seen"] == 6 * 8 * 15  # nothing predicts the first of a sequence
+
+
+def test_a_warm_up_longer_than_the_training_is_cut_to_it(train):
+    assert same(train(warmup_steps=8), train(warmup_steps=500))
+
+
+def test_without_a_sequence_the_error_says_what_to_change(run_stage, artifact, tokenizer):
+    inputs = {"tokens": artifact("tokens", []), "tokenizer": tokenizer}
+    with pytest.raises(ValueError, match="not a single full sequence.*smaller sequence_length"):
+        run_stage(LanguageModel, inputs, steps=1)
+
+
+def test_sequences_of_different_lengths_are_a_clear_error(run_stage, artifact, tokenizer):
+    rows = [{"id": f"d:{n}", "tokens": list(range(n)), "documents": ["d"], "starts": [0],
+             "edits": []} for n in (4, 5)]  # fmt: skip
+    inputs = {"tokens": artifact("tokens", rows), "tokenizer": tokenizer}
+    with pytest.raises(ValueError, match="sequences have 2 different lengths"):
+        run_stage(LanguageModel, inputs, steps=1)
+
+
+def test_the_division_into_shards_does_not_change_the_model(
+    run_stage, tokens, tokenizer, tiny_model
+):
+    settings = {**tiny_model, "steps": 4}
+    runs = [
+        run_stage(LanguageModel, {"tokens": given, "tokenizer": tokenizer}, **settings)
+        for given in (tokens, tokens.in_shards_of(5))
+    ]
+    assert same(*runs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden_size": 100}, "heads\n.*must divide hidden_size 100 into even parts"),
+        ({"hidden_size": 48, "heads": 5}, "heads\n.*must divide hidden_size 48"),
+        ({"heads": 4, "kv_heads": 3}, "kv_heads\n.*must divide heads 4"),
+    ],
+)
+def test_shapes_that_no_model_can_have_are_refused_with_the_config(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        LanguageModel.Config(**settings)
+
+
+def test_grouped_query_attention_is_what_the_checkpoint_has(train):
+    from transformers import AutoConfig
+
+    folder = train(steps=1, kv_heads=1)["model"].folder()
+    config = AutoConfig.from_pretrained(str(folder))
+    assert (config.num_attention_heads, config.num_key_value_heads) == (2, 1)
+    assert config.intermediate_size == round(16 * 8 / 3)
+
+
+def test_losses_are_numbers_in_nats_that_begin_near_a_uniform_guess(trained, tokenizer):
+    from stages.tokenizer import load_tokenizer
+
+    first = trained.rows("history")[0]["value"]
+    assert np.isclose(first, math.log(load_tokenizer(tokenizer).get_vocab_size()), rtol=0.05)
