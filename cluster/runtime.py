@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -70,6 +71,7 @@ class RayRuntime:
                     "object_store_memory": 256 * 2**20,  # stages pass data through the store
                     "_node_ip_address": "127.0.0.1",
                 }
+            on_sigterm = signal.getsignal(signal.SIGTERM)
             ray.init(
                 address=address or "local",
                 include_dashboard=False if address is None else None,
@@ -78,6 +80,9 @@ class RayRuntime:
                 configure_logging=True,
                 **local,
             )
+            if threading.current_thread() is threading.main_thread():
+                # Ray puts a handler of its own there that aborts; ending well is the caller's.
+                signal.signal(signal.SIGTERM, on_sigterm)
         self._mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
         # Workers are kept between tasks, GPU workers too: a loaded model serves the next shard.
         self._call = ray.remote(max_calls=0)(_call)

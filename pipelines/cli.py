@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -113,7 +114,7 @@ def run(
     names, forced = _selection(planned, only, anew)
     store = _store(store_url)
     if dry_run:
-        _show_plan(planned, store, names, as_json)
+        _show_plan(planned, store, names, forced, as_json)
         return
     from pipelines.display import LiveDisplay
     from pipelines.lineage import Recorder
@@ -128,7 +129,10 @@ def run(
     recorder = Recorder(_tracking_uri(tracking_uri), planned, store)
     runner = Runner(planned, store, start_runtime, [recorder], names=names, anew=forced)
     interrupted = False
-    with LiveDisplay(list(runner.statuses.values()), quiet=quiet or as_json) as display:
+    with (
+        _others_to_stderr(),
+        LiveDisplay(list(runner.statuses.values()), quiet=quiet or as_json) as display,
+    ):
         runner.add_listener(display)
         try:
             statuses = runner.run()
@@ -177,7 +181,7 @@ def plan(
     """Show what a run would do: each stage, hit or miss, and why. Runs nothing."""
     planned = _plan(dag, overrides)
     names, _ = _selection(planned, only, ())
-    _show_plan(planned, _store(store_url), names, as_json)
+    _show_plan(planned, _store(store_url), names, set(), as_json)
 
 
 @cli.command()
@@ -358,6 +362,7 @@ def ui(
     if uri.startswith("http"):
         click.echo(f"the record is on a server: open {uri}")
         return
+    _stop_on_sigterm()
     click.echo(f"MLflow on http://{host}:{port} (record {uri}); Ctrl-C ends it", err=True)
     raise SystemExit(open_ui(uri, host, port))
 
@@ -435,17 +440,24 @@ def _find(store: Store, thing: str) -> list[Any]:
         _fail(str(error))
 
 
-def _show_plan(planned: Plan, store: Store, names: set[str] | None, as_json: bool) -> None:
+def _show_plan(
+    planned: Plan, store: Store, names: set[str] | None, anew: set[str], as_json: bool
+) -> None:
     from pipelines.display import console, plan_table
     from pipelines.run import preview
 
-    statuses = preview(planned, store, names)
+    statuses = preview(planned, store, names, anew)
     if as_json:
         _print_json([status.as_json() for status in statuses])
         return
     console().print(plan_table(statuses))
-    misses = sum(status.state == "computed" for status in statuses)
-    console().print(f"{len(statuses)} stages: {len(statuses) - misses} reused, {misses} to compute")
+    words = {"reused": "reused", "computed": "to compute", "skipped": "not asked for",
+             "failed": "cannot be read"}  # fmt: skip
+    counts = {word: sum(s.state == state for s in statuses) for state, word in words.items()}
+    told = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+    console().print(f"{len(statuses)} stages: {told}")
+    if any(status.state == "failed" for status in statuses):
+        raise SystemExit(WRONG_INPUT)
 
 
 def _show_results(
@@ -520,6 +532,20 @@ def _print_json(document: Any) -> None:
     json.dump(document, sys.stdout, ensure_ascii=False, indent=1, default=str)
     sys.stdout.write("\n")
     sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _others_to_stderr() -> Iterator[None]:
+    """What libraries print while a run goes on (Ray tells of lost workers) is no result."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _fail(message: str) -> NoReturn:

@@ -25,6 +25,8 @@ PACKAGES = ("operators", "stages")
 
 # The interface between stages and engine: it says how a stage is called, not what it computes.
 INTERFACE = frozenset({"stages.contract"})
+# The names of the kinds: a new kind changes no stage that does not use it.
+INTERFACE_NAMES = frozenset({("stages.kinds", "Kind")})
 
 # Keyword arguments that only document; and, for Input and Output, the second positional one.
 _DOCUMENTING = {
@@ -46,6 +48,7 @@ class _Target:
 class _Module:
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     imports: dict[str, _Target] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)  # modules imported with *
     stripped: set[int] = field(default_factory=set)  # ids of the statements already stripped
 
 
@@ -74,7 +77,10 @@ class CodeIndex:
         waiting = [start]
         while waiting:
             target = waiting.pop()
-            if target in seen or target.module in INTERFACE:
+            interface = target.module in INTERFACE or (
+                (target.module, target.name) in INTERFACE_NAMES
+            )
+            if target in seen or interface:
                 continue
             seen.add(target)
             waiting.extend(self._reached_from(target))
@@ -110,6 +116,9 @@ class CodeIndex:
             found = self._lookup(chain, module, imports)
             if found is not None:
                 yield found
+            owner = self._module(module)
+            if chain[0] in imports and owner is not None and chain[0] in owner.definitions:
+                yield _Target(module, chain[0])  # what stands in where the import fails
 
     def _lookup(self, chain: list[str], module: str, imports: dict[str, _Target]) -> _Target | None:
         root, *rest = chain
@@ -125,7 +134,9 @@ class CodeIndex:
                 return None
         else:
             owner = self._module(module)
-            target = _Target(module, root) if owner and root in owner.definitions else None
+            assert owner is not None
+            here = root in owner.definitions
+            target = _Target(module, root) if here else self._starred(owner, root)
         for attribute in rest:
             if target is None or target.name is not None:
                 break
@@ -142,12 +153,19 @@ class CodeIndex:
                 return _Target(module, name)
             if name not in parsed.imports:
                 inner = f"{module}.{name}"
-                return _Target(inner, None) if self._module(inner) is not None else None
+                if self._module(inner) is not None:
+                    return _Target(inner, None)
+                return self._starred(parsed, name)
             target = parsed.imports[name]
             if target.name is None:
                 return target if self._module(target.module) is not None else None
             module, name = target.module, target.name
         return None
+
+    def _starred(self, module: _Module, name: str) -> _Target | None:
+        """What `name` is where it came with `from … import *`."""
+        found = (self._resolve(star, name) for star in module.stars)
+        return next((target for target in found if target is not None), None)
 
     def _hash(self, target: _Target) -> str:
         if target not in self._hashes:
@@ -170,17 +188,38 @@ class CodeIndex:
     def _module(self, name: str) -> _Module | None:
         if name not in self._modules:
             path = self._path(name)
-            self._modules[name] = None if path is None else self._parse(name, path)
+            if path is not None:
+                self._modules[name] = self._parse(name, path)
+            else:  # a folder without __init__.py is a package, too
+                parts = name.split(".")
+                namespace = any(folder.joinpath(*parts).is_dir() for folder in self._folders)
+                self._modules[name] = _Module() if namespace else None
         return self._modules[name]
 
     def _parse(self, name: str, path: Path) -> _Module:
         module = _Module()
         package = path.name == "__init__.py"
-        for statement in _top_level(ast.parse(path.read_text(encoding="utf-8"))):
+        loose: list[ast.stmt] = []
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for statement in _top_level(tree):
             if isinstance(statement, ast.Import | ast.ImportFrom):
-                module.imports.update(_bindings(statement, name, package))
-            for defined in _defines(statement):
-                module.definitions.setdefault(defined, []).append(statement)
+                bound = _bindings(statement, name, package)
+                star = bound.pop("*", None)
+                if star is not None:
+                    module.stars.append(star.module)
+                module.imports.update(bound)
+            defined = _defines(statement)
+            for name_defined in defined:
+                module.definitions.setdefault(name_defined, []).append(statement)
+            if not defined and not isinstance(statement, ast.Import | ast.ImportFrom):
+                loose.append(statement)
+        # What fills a value after it was named (TABLE["k"] = 5, a loop, a condition) is part of it.
+        loose += [s for s in tree.body if isinstance(s, ast.If)]
+        for statement in loose:
+            for changed in _changes(statement):
+                nodes = module.definitions.get(changed)
+                if nodes and isinstance(nodes[0], ast.Assign | ast.AnnAssign | ast.AugAssign):
+                    nodes.append(statement)
         return module
 
     def _is_package(self, name: str) -> bool:
@@ -230,12 +269,33 @@ def _defines(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Assign):
-        targets = statement.targets
+        # TABLE["k"] = 5 and thing.name = 5 define nothing; they change what is there.
+        targets = [t for t in statement.targets if not isinstance(t, ast.Subscript | ast.Attribute)]
     elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
         targets = [statement.target]
     else:
         return []
     return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+
+
+def _changes(statement: ast.stmt) -> set[str]:
+    """Names that a statement assigns, or whose value it may change: x = …, x[k] = …, x.add(…)."""
+    changed = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            changed.add(node.id)
+        target: ast.AST | None = None
+        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(
+            node.ctx, ast.Store | ast.Del
+        ):
+            target = node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            target = node.func.value
+        while isinstance(target, ast.Subscript | ast.Attribute):
+            target = target.value
+        if isinstance(target, ast.Name):
+            changed.add(target.id)
+    return changed
 
 
 def _bindings(

@@ -132,7 +132,7 @@ def plan_table(statuses: Sequence[StageStatus]) -> Table:
             status.planned.word,
             Text(word, style=STYLES[status.state]),
             (status.key or "")[:10],
-            Text(status.why),
+            Text(status.error or status.why),
         )
     return table
 

@@ -119,7 +119,8 @@ def _changed(
 ) -> Iterable[tuple[str, Any | None, Any | None]]:
     for name in sorted({*old, *new}):
         before, after = old.get(name), new.get(name)
-        if canonical_json(before) != canonical_json(after):
+        present = name in old, name in new
+        if not all(present) or canonical_json(before) != canonical_json(after):
             yield name, before, after
 
 
@@ -198,7 +199,12 @@ def _hash_array(state: Any, array: pa.Array) -> None:
     if pa.types.is_fixed_size_binary(kind) or pa.types.is_decimal(kind):
         _hash_varied(state, array.cast(pa.string() if pa.types.is_decimal(kind) else pa.binary()))
         return
-    width = kind.bit_width
+    try:
+        width = kind.bit_width
+    except ValueError:
+        width = 0
+    if width not in (8, 16, 32, 64):
+        raise TypeError(f"a column of type {kind} cannot be hashed; cast it to a plain type")
     plain = array.view(pa.int8() if width == 8 else getattr(pa, f"int{width}")())
     _update(state, pc.fill_null(plain, 0).to_numpy(zero_copy_only=False).tobytes())
 

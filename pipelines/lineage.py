@@ -10,11 +10,13 @@ The store is the source of truth for lineage; MLflow is where people look at it.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import logging
 import os
 import posixpath
+import signal
 import subprocess
 import sys
 import tempfile
@@ -372,7 +374,18 @@ def open_ui(tracking_uri: str, host: str, port: int) -> int:
     """Serve MLflow's pages on this record until interrupted; returns the server's exit status."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri,
                "--host", host, "--port", str(port), "--workers", "1"]  # fmt: skip
-    return subprocess.run(command, check=False).returncode
+    # Background jobs are for MLflow's judges and prompts; without them there is one process less
+    # a core. A session of its own, so that the server's own workers end with it.
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
 
 
 # --- lineage: from a result back to its sources ---------------------------------------------------

@@ -7,6 +7,7 @@ and `${NAME:-default}` in values read environment variables, and every key and v
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,14 @@ import yaml
 Where = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+# Braces mean something to YAML, so a variable is read as one of these marks (Unicode's private
+# use area) around its number in the text, and looked up when the scalar it stands in is known.
+_MARK = re.compile("\ue000(\\d+)\ue001")
+
+
+class Unset(str):
+    """Stands for a value with an unset variable in it: the mistake is noted, ask no more of it."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +102,66 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+# YAML 1.1 reads 3e-3 and 1e6 as text, and no one who writes a learning rate expects that.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def read_value(text: str) -> Any:
+    """A value as it would be read in a DAG file.
+
+    Raises:
+        yaml.YAMLError, ValueError: the text is no YAML value.
+    """
+    return yaml.load(text, _Loader)
+
+
+def spell(value: Any) -> str:
+    """A plain value as a DAG file spells it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def spells(text: str, value: Any) -> bool:
+    """Whether `text` is a way to write the plain value `value`: 0.10 is 0.1, yes is true."""
+    if text == spell(value):
+        return True
+    try:
+        read = read_value(text)
+    except (yaml.YAMLError, ValueError):
+        return False
+    return type(read) is type(value) and bool(read == value)
 
 
 class _Builder:
-    def __init__(self, located: Located, loader: _Loader, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        located: Located,
+        loader: _Loader,
+        environment: Mapping[str, str],
+        variables: list[re.Match[str]],
+    ) -> None:
         self.located = located
         self.loader = loader
         self.environment = environment
+        self.variables = variables
+        self.above: set[int] = set()
 
     def build(self, node: yaml.Node, where: Where) -> Any:
+        if id(node) in self.above:
+            line = node.start_mark.line + 1
+            raise InvalidDag(
+                [Mistake(self.located.file, line, "", "is not valid YAML: a value holds itself")]
+            )
+        self.above.add(id(node))
+        try:
+            return self._build(node, where)
+        finally:
+            self.above.discard(id(node))
+
+    def _build(self, node: yaml.Node, where: Where) -> Any:
         self.located._value_lines[where] = node.start_mark.line + 1
         self.located._key_lines.setdefault(where, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
@@ -119,7 +179,9 @@ class _Builder:
                 self._problem(line, where, "a key must be a plain word")
                 continue
             # Matrix values are keys too, so `1:` and `"1":` must mean the same.
-            key = str(key_node.value)
+            key = _MARK.sub(
+                lambda mark: self.variables[int(mark.group(1))].group(0), str(key_node.value)
+            )
             if key == "<<":
                 self._problem(line, where, "merge keys (<<) are not part of the DAG language")
                 continue
@@ -135,24 +197,31 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, where: Where) -> Any:
         text = str(node.value)
-        if "${" not in text:
+        if _MARK.search(text):
+            unset = len(self.located.mistakes)
+            replaced = _MARK.sub(lambda mark: self._variable(mark, node, where), text)
+            if len(self.located.mistakes) > unset:
+                return Unset(replaced)
+            if node.style in ("'", '"'):
+                return replaced
+            # A plain scalar takes the type its new text has: ${STEPS:-200} is a number.
+            tag = self.loader.resolve(  # type: ignore[no-untyped-call]
+                yaml.ScalarNode, replaced, (True, False)
+            )
+            node = yaml.ScalarNode(tag, replaced, node.start_mark, node.end_mark)
+        try:
             return self.loader.construct_object(node)
-        replaced = _VARIABLE.sub(lambda match: self._variable(match, node, where), text)
-        if node.style in ("'", '"'):
-            return replaced
-        # A plain scalar takes the type its new text has: ${STEPS:-200} is a number.
-        tag = self.loader.resolve(  # type: ignore[no-untyped-call]
-            yaml.ScalarNode, replaced, (True, False)
-        )
-        fresh = yaml.ScalarNode(tag, replaced, node.start_mark, node.end_mark)
-        return self.loader.construct_object(fresh)
+        except (ValueError, yaml.YAMLError) as error:
+            line = node.start_mark.line + 1
+            self._problem(line, where, f"{node.value!r} cannot be read: {_first_line(error)}")
+            return Unset(node.value)
 
-    def _variable(self, match: re.Match[str], node: yaml.ScalarNode, where: Where) -> str:
-        name, default = match.group(1), match.group(2)
+    def _variable(self, mark: re.Match[str], node: yaml.ScalarNode, where: Where) -> str:
+        name, default = self.variables[int(mark.group(1))].groups()
         if name in self.environment:
             return self.environment[name]
         if default is not None:
-            return default
+            return str(default)
         self._problem(
             node.start_mark.line + 1,
             where,
@@ -180,17 +249,26 @@ def load_located(path: Path | str, environment: Mapping[str, str] | None = None)
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise InvalidDag([Mistake(name, 1, "", f"cannot be read: {reason}")]) from error
     located = Located(name, None)
-    loader = _Loader(text)
+    variables = list(_VARIABLE.finditer(text))
+    numbers = itertools.count()
+    marked = _VARIABLE.sub(lambda _: f"\ue000{next(numbers)}\ue001", text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(marked)
         node = loader.get_single_node()
         if node is not None:
             chosen = os.environ if environment is None else environment
-            located.data = _Builder(located, loader, chosen).build(node, ())
+            located.data = _Builder(located, loader, chosen, variables).build(node, ())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
-        problem = getattr(error, "problem", None) or str(error)
+        problem = getattr(error, "problem", None) or _first_line(error)
         raise InvalidDag([Mistake(name, line, "", f"is not valid YAML: {problem}")]) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return located
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -24,7 +24,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.identity import canonical_json, identity_config
-from pipelines.located import InvalidDag, Located, Where, nearest
+from pipelines.located import InvalidDag, Located, Unset, Where, nearest, spell, spells
 from pipelines.registry import UnknownStage, find_stage, type_of
 from pipelines.spec import DagSpec, Resources, Retries, Scalar, StageSpec, describe
 from stages.contract import Input, Stage, StageConfig
@@ -134,7 +134,9 @@ class _Reference:
     where: Where
 
     def selects(self, cell: Cell) -> bool:
-        return all(str(cell.get(axis)) == value for axis, value in self.selector.items())
+        return all(
+            axis in cell and spells(value, cell[axis]) for axis, value in self.selector.items()
+        )
 
 
 class _Planner:
@@ -191,35 +193,27 @@ class _Planner:
                 reference = self._parse(text, where)
                 if reference is not None:
                     graph[stage.name].add(reference.stage)
-        sorter = TopologicalSorter(graph)
-        try:
-            return list(sorter.static_order())
-        except CycleError as error:
-            cycle: list[str] = list(reversed(error.args[1]))
-            start = cycle[0]
-            self.located.mistake(
-                ("stages", start, "needs"),
-                "the stages need each other in a circle: " + " -> ".join(cycle),
-                "take one of these needs away",
-            )
-            return []
+        while True:
+            try:
+                return list(TopologicalSorter(graph).static_order())
+            except CycleError as error:
+                cycle: list[str] = list(reversed(error.args[1]))
+                self.located.mistake(
+                    ("stages", cycle[0], "needs"),
+                    "the stages need each other in a circle: " + " -> ".join(cycle),
+                    "take one of these needs away",
+                )
+                for name in cycle:  # and go on without them, to find what else is wrong
+                    graph[name] -= set(cycle)
 
     def _reference_texts(self, stage: StageSpec) -> Iterator[tuple[Any, Where]]:
         for name, value in stage.needs.items():
-            where: Where = (*stage.where, "needs", name)
-            choices = (
-                [(v, (*where, k)) for k, v in value.items() if k != "by"]
-                if isinstance(value, dict)
-                else [(value, where)]
-            )
-            for choice, here in choices:
-                if isinstance(choice, list):
-                    yield from ((item, (*here, i)) for i, item in enumerate(choice))
-                else:
-                    yield choice, here
+            yield from _leaves(value, (*stage.where, "needs", name))
 
     def _parse(self, text: Any, where: Where) -> _Reference | None:
         """A reference, or None after noting what is wrong with it (once a place)."""
+        if isinstance(text, Unset):
+            return None  # its mistake is noted already
         match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             problem = f"should name a stage, as STAGE or STAGE.OUTPUT, and is {describe(text)}"
@@ -227,7 +221,8 @@ class _Planner:
             return None
         name, selection, output = match.groups()
         if name not in self.spec.stages:
-            self._once(where, f'unknown stage "{name}"', nearest(name, self.spec.stages))
+            if not self.spec.is_named(name):
+                self._once(where, f'unknown stage "{name}"', nearest(name, self.spec.stages))
             return None
         selector: dict[str, str] = {}
         for pair in (selection or "").split(",") if selection else ():
@@ -277,11 +272,14 @@ class _Planner:
                 for grown in self._wire(stage, name, stage_class.inputs[name], cell, wires)
             ]
         planned = []
+        if not wired:  # an input is wrong; what the settings say is looked at all the same
+            for cell in own:
+                self._config(stage, stage_class, cell, whole_cell=False)
         for cell, wires in wired:
             config = self._config(stage, stage_class, cell)
             if config is None:
                 continue
-            label = ",".join(f"{axis}={value}" for axis, value in cell.items())
+            label = ",".join(f"{axis}={spell(value)}" for axis, value in cell.items())
             planned.append(
                 PlannedStage(
                     name=f"{stage.name}[{label}]" if label else stage.name,
@@ -296,8 +294,8 @@ class _Planner:
                     pinned=stage.code == "pinned",
                 )
             )
-        if len(self.located.mistakes) == before:
-            self._check_every_value_matters(stage, planned)
+        sound = len(self.located.mistakes) == before
+        self._check_every_value_matters(stage, planned if sound else None)
         return planned
 
     def _wire(
@@ -313,6 +311,9 @@ class _Planner:
         if chosen is _MISSING:
             return
         texts = chosen if isinstance(chosen, list) else [chosen]
+        if not texts:
+            self._once(where, f'the input "{name}" is given nothing', "name a stage")
+            return
         if len(texts) > 1 and not declared.many:
             self._once(where, f'the input "{name}" takes one artifact, and is given a list')
             return
@@ -324,7 +325,9 @@ class _Planner:
                 return
             found = self._upstream(reference, declared, name)
             matching = [up for up in found if _agree(cell, up.cell)]
-            if found and not matching:
+            if not found:
+                return
+            if not matching:
                 self._once(here, f'no cell of "{reference.stage}" fits {_label(cell)}')
             if not declared.many:
                 for up in matching:
@@ -355,32 +358,41 @@ class _Planner:
         cells = self.cells.get(reference.stage, [])
         axes = {axis for cell in cells for axis in cell.cell}
         for axis, value in reference.selector.items():
-            values = {str(c.cell[axis]) for c in cells if axis in c.cell}
+            known = [c.cell[axis] for c in cells if axis in c.cell]
+            values = {spell(v) for v in known}
             if axis not in axes and cells:
                 problem = f'"{reference.stage}" has no axis "{axis}"'
                 self._once(reference.where, problem, nearest(axis, axes))
-            elif value not in values and cells:
+            elif cells and not any(spells(value, v) for v in known):
                 problem = f'the axis "{axis}" of "{reference.stage}" has no value "{value}"'
                 self._once(reference.where, problem, nearest(value, values))
         return [c for c in cells if reference.selects(c.cell)]
 
-    def _choose(self, stage: StageSpec, value: Any, where: Where, cell: Cell) -> tuple[Any, Where]:
-        """Resolve `{by: axis, ...}` at the top of `value` for one cell."""
+    def _choose(
+        self, stage: StageSpec, value: Any, where: Where, cell: Cell, *, whole_cell: bool = True
+    ) -> tuple[Any, Where]:
+        """Resolve `{by: axis, ...}` at the top of `value` for one cell.
+
+        Without the `whole_cell` an unknown axis may be one that would have been inherited.
+        """
         while isinstance(value, dict) and "by" in value:
             axis = value["by"]
             if not isinstance(axis, str) or axis not in cell:
+                if not whole_cell or isinstance(axis, Unset):
+                    return _MISSING, where
                 problem = f'"{axis}" is no axis here'
                 self._once((*where, "by"), problem, nearest(str(axis), cell))
                 return _MISSING, where
-            values = [str(v) for v in self._values(stage, axis, cell)]
-            for key in value:
-                if key not in ("by", "else") and key not in values:
+            values = self._values(stage, axis, cell)
+            choices = [key for key in value if key not in ("by", "else")]
+            for key in choices:
+                if not any(spells(key, v) for v in values):
                     problem = f'the axis "{axis}" has no value "{key}"'
-                    self._once((*where, key), problem, nearest(key, values))
-            key = str(cell[axis]) if str(cell[axis]) in value else "else"
+                    self._once((*where, key), problem, nearest(key, map(spell, values)))
+            key = next((key for key in choices if spells(key, cell[axis])), "else")
             if key not in value:
-                problem = f"says nothing for {axis}={cell[axis]}"
-                self._once(where, problem, f"add `{cell[axis]}:` or `else:`")
+                problem = f"says nothing for {axis}={spell(cell[axis])}"
+                self._once(where, problem, f"add `{spell(cell[axis])}:` or `else:`")
                 return _MISSING, where
             value, where = value[key], (*where, key)
         return value, where
@@ -393,7 +405,9 @@ class _Planner:
 
     # -- config -----------------------------------------------------------------------------------
 
-    def _config(self, stage: StageSpec, stage_class: type[Stage], cell: Cell) -> StageConfig | None:
+    def _config(
+        self, stage: StageSpec, stage_class: type[Stage], cell: Cell, *, whole_cell: bool = True
+    ) -> StageConfig | None:
         fields = stage_class.Config.model_fields
         settings: dict[str, Any] = {}
         places: dict[str, Where] = {}
@@ -409,7 +423,7 @@ class _Planner:
                 self._once(where, problem, nearest(name, fields))
                 failed = True
                 continue
-            chosen, places[name] = self._resolve(stage, value, where, cell)
+            chosen, places[name] = self._resolve(stage, value, where, cell, whole_cell)
             if chosen is _MISSING:
                 failed = True
             else:
@@ -423,8 +437,15 @@ class _Planner:
         try:
             config = stage_class.Config.model_validate_json(json.dumps(settings), strict=True)
         except ValidationError as error:
+            unsettled = {name for name in stage.settings if name not in settings}
+            faults: dict[tuple[str | int, ...], list[Any]] = {}
             for fault in error.errors():
-                self._config_mistake(stage, stage_class, fault, places)
+                if fault["loc"][:1] and fault["loc"][0] in unsettled:
+                    continue  # its mistake is noted already
+                # A value that fits none of several types has a fault for each of them.
+                faults.setdefault(_existing(settings, fault["loc"]), []).append(fault)
+            for place, found in faults.items():
+                self._config_mistake(stage, stage_class, place, found, places)
             return None
         return None if failed else config
 
@@ -432,14 +453,19 @@ class _Planner:
         self,
         stage: StageSpec,
         stage_class: type[Stage],
-        fault: Any,
+        place: tuple[str | int, ...],
+        faults: Sequence[Any],
         places: Mapping[str, Where],
     ) -> None:
-        name, *inner = fault["loc"] or ("",)
-        where: Where = (*places.get(name, (*stage.where, "with", name)), *inner)
+        fault = faults[0]
+        if not fault["loc"]:  # of the settings together
+            self._once((*stage.where, "with"), _sentence(fault))
+            return
+        name, *inner = place or fault["loc"][:1]
+        where: Where = (*places.get(str(name), (*stage.where, "with", name)), *inner)
         found = fault.get("input")
         kind = fault["type"]
-        if kind == "missing":
+        if kind == "missing" and len(fault["loc"]) == 1:
             description = stage_class.Config.model_fields[str(name)].description
             problem = f'the field "{name}" ({description}) is missing'
             self._once((*stage.where, "with"), problem, f"add `{name}:` under with")
@@ -449,24 +475,39 @@ class _Planner:
             words = re.findall(r"'([^']*)'", fault["ctx"]["expected"])
             self._once(where, f"has no choice {describe(found)}", nearest(str(found), words))
         else:
-            message = fault["msg"].removeprefix("Value error, ")
-            message = message[0].lower() + message[1:]
+            told = " or ".join(dict.fromkeys(_sentence(f) for f in faults))
             shown = "" if isinstance(found, dict) else f", and is {describe(found)}"
-            self._once(where, f"{message}{shown}")
+            self._once(where, f"{told}{shown}")
 
-    def _resolve(self, stage: StageSpec, value: Any, where: Where, cell: Cell) -> tuple[Any, Where]:
+    def _resolve(
+        self, stage: StageSpec, value: Any, where: Where, cell: Cell, whole_cell: bool
+    ) -> tuple[Any, Where]:
         """`value` with every choice by axis in it made, at any depth."""
-        value, where = self._choose(stage, value, where, cell)
+        value, where = self._choose(stage, value, where, cell, whole_cell=whole_cell)
+        if isinstance(value, Unset):
+            return _MISSING, where
+        inner: list[Any] = []
+        resolved: Any = value
         if isinstance(value, dict):
-            pairs = {k: self._resolve(stage, v, (*where, k), cell)[0] for k, v in value.items()}
-            return (_MISSING if _MISSING in pairs.values() else pairs), where
-        if isinstance(value, list):
-            items = [self._resolve(stage, v, (*where, i), cell)[0] for i, v in enumerate(value)]
-            return (_MISSING if any(i is _MISSING for i in items) else items), where
-        return value, where
+            inner = [
+                self._resolve(stage, v, (*where, k), cell, whole_cell)[0] for k, v in value.items()
+            ]
+            resolved = dict(zip(value, inner, strict=True))
+        elif isinstance(value, list):
+            inner = [
+                self._resolve(stage, v, (*where, i), cell, whole_cell)[0]
+                for i, v in enumerate(value)
+            ]
+            resolved = inner
+        return (_MISSING if any(i is _MISSING for i in inner) else resolved), where
 
-    def _check_every_value_matters(self, stage: StageSpec, planned: Sequence[PlannedStage]) -> None:
-        """A value of an axis must lead to a stage that no other value of it leads to."""
+    def _check_every_value_matters(
+        self, stage: StageSpec, planned: Sequence[PlannedStage] | None
+    ) -> None:
+        """A value of an axis must lead to a stage that no other value of it leads to.
+
+        Without planned stages (something else is wrong) only the names are looked at.
+        """
         fields = self.classes[stage.name].Config.model_fields
         chosen_by = set(_axes_chosen_by([stage.needs, stage.settings]))
         for axis, values in stage.matrix.items():
@@ -476,6 +517,8 @@ class _Planner:
                     f'nobody uses the axis "{axis}" or its values',
                     f"choose something by it ({{by: {axis}, ...}}) or take it away",
                 )
+                continue
+            if planned is None:
                 continue
             first: dict[bytes, Scalar] = {}
             unused: dict[Scalar, Scalar] = {}
@@ -514,6 +557,38 @@ def _axes_chosen_by(value: Any) -> Iterator[str]:
     if isinstance(value, list):
         for item in value:
             yield from _axes_chosen_by(item)
+
+
+def _leaves(value: Any, where: Where) -> Iterator[tuple[Any, Where]]:
+    """The references in a value under `needs`, whatever chooses between them."""
+    if isinstance(value, dict) and "by" in value:
+        for key, choice in value.items():
+            if key != "by":
+                yield from _leaves(choice, (*where, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*where, index))
+    else:
+        yield value, where
+
+
+def _existing(settings: Any, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The part of pydantic's path to a fault that is in the settings, not in its own types."""
+    found: list[str | int] = []
+    for part in path:
+        if (isinstance(settings, dict) and part in settings) or (
+            isinstance(settings, list) and isinstance(part, int) and part < len(settings)
+        ):
+            settings = settings[part]
+        else:
+            break
+        found.append(part)
+    return tuple(found) or path[:1]
+
+
+def _sentence(fault: Any) -> str:
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
 
 
 def _agree(cell: Cell, other: Cell) -> bool:

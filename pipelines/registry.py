@@ -58,7 +58,7 @@ def find_stage(uses: str, folder: Path | None = None) -> type[Stage]:
             raise UnknownStage(f'"{module_name}" cannot be imported: {error}') from error
         place = f"{module_name.replace('.', '/')}.py in {folder}" if folder else "on the path"
         raise UnknownStage(f'there is no module "{module_name}"', f"looked for {place}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UnknownStage(
             f'"{module_name}" cannot be imported: {type(error).__name__}: {error}'
         ) from error

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 from cluster.runtime import Finished, Needs, Unschedulable
 from pipelines.code import CodeIndex
@@ -194,10 +195,13 @@ class Resolver:
         return "; ".join(explain(old, parts)) or "its last result is gone from the store"
 
     def pointer(self, planned: PlannedStage) -> str:
-        return f"stages/{self.plan.pipeline}/{planned.name}"
+        # Matrix values are free text; a slash in one must not lead elsewhere.
+        return f"stages/{self.plan.pipeline}/{quote(planned.name, safe='[]=,+')}"
 
 
-def preview(plan: Plan, store: Store, names: set[str] | None = None) -> list[StageStatus]:
+def preview(
+    plan: Plan, store: Store, names: set[str] | None = None, anew: set[str] | None = None
+) -> list[StageStatus]:
     """What a run would do, without running: reused, computed, or computed if inputs change."""
     resolver = Resolver(plan, store)
     statuses = {s.name: StageStatus(s) for s in plan.stages}
@@ -212,9 +216,16 @@ def preview(plan: Plan, store: Store, names: set[str] | None = None) -> list[Sta
             status.state = "computed"
             status.why = f"waits for {first}; reused if that makes the bytes it made before"
             continue
-        status.parts = resolver.parts(planned, statuses)
+        try:
+            status.parts = resolver.parts(planned, statuses)
+        except Exception as error:  # noqa: BLE001 - a stage's own sources() may raise anything
+            status.state, status.why = "failed", "its sources cannot be read"
+            status.error = f"{type(error).__name__}: {error}"
+            continue
         status.key = status.parts.key
         record, status.why = resolver.find(planned, status.parts)
+        if planned.name in (anew or ()):
+            record, status.why = None, "asked for anew"
         if record is None:
             status.state = "computed"
         else:
@@ -264,6 +275,8 @@ class Runner:
         self._resolver = Resolver(plan, store)
         self._jobs: dict[str, _Job] = {}
         self._keys_out: dict[str, str] = {}
+        self._keys_made: set[str] = set()
+        self._stage_of_task: dict[str, str] = {}
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener`, too, what happens."""
@@ -325,7 +338,7 @@ class Runner:
         if status.parts.key in self._keys_out:
             return False  # the same work is under way for another cell; its result will be reused
         record, status.why = self._resolver.find(planned, status.parts)
-        if planned.name in self._anew:
+        if planned.name in self._anew and status.parts.key not in self._keys_made:
             record, status.why = None, "asked for anew"
         if record is not None:
             _take(status, record, self.store)
@@ -389,6 +402,7 @@ class Runner:
             )
             name = planned.name if shard is None else f"{planned.name}#{shard}"
             job.waiting.add(name)
+            self._stage_of_task[name] = planned.name
             self._runtime.submit(
                 name, run_task, task, needs=needs, retries=planned.retries.infrastructure
             )
@@ -406,7 +420,7 @@ class Runner:
             if points:
                 listener.points(points)
         for end in finished:
-            name = end.task.rpartition("#")[0] or end.task
+            name = self._stage_of_task[end.task]
             job = self._jobs.get(name)
             if job is None:
                 continue  # another shard of the stage failed before
@@ -423,7 +437,11 @@ class Runner:
                 for listener in self._listeners:
                     listener.progressed(status)
             if not job.waiting:
-                self._complete(name, job)
+                try:
+                    self._complete(name, job)
+                except Exception as error:  # noqa: BLE001 - a stage's summary() may raise anything
+                    self.statuses[name].error = f"{type(error).__name__}: {error}"
+                    self._end_job(name, "failed", "its outputs could not be committed")
 
     def _note_progress(self, message: Progress) -> None:
         status, job = self.statuses[message.stage], self._jobs[message.stage]
@@ -501,7 +519,9 @@ class Runner:
             status.key,
             record,
             [self._resolver.pointer(planned), f"pinned/{status.parts.key_without_code}"],
+            anew=planned.name in self._anew,
         )
+        self._keys_made.add(status.key)
         figures = {n: png for r in results for n, png in r.figures.items()}
         self._end_job(name, "computed", status.why, figures)
 
@@ -539,6 +559,9 @@ def _take(status: StageStatus, record: Mapping[str, Any], store: Store) -> None:
 def _joined(written: list[Written]) -> Written:
     """The shards of one output in the order of the shards they come from."""
     schemas = [w.schema for w in written if w.schema]
+    for schema in schemas[1:]:
+        if schema != schemas[0]:
+            raise TypeError(f"shards of one output differ in their columns: {schemas[0]}, {schema}")
     return Written([part for w in written for part in w.parts], schemas[0] if schemas else [])
 
 

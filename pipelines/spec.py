@@ -13,7 +13,17 @@ from typing import Any, Literal
 
 import yaml
 
-from pipelines.located import InvalidDag, Located, Mistake, Where, load_located, nearest
+from pipelines.located import (
+    InvalidDag,
+    Located,
+    Mistake,
+    Unset,
+    Where,
+    load_located,
+    nearest,
+    read_value,
+    spell,
+)
 
 TOP_KEYS = ("pipeline", "description", "seed", "stages")
 STAGE_KEYS = ("uses", "needs", "with", "matrix", "resources", "retries", "code")
@@ -80,6 +90,11 @@ class DagSpec:
     stages: Mapping[str, StageSpec]
     located: Located
 
+    def is_named(self, stage: str) -> bool:
+        """Whether the file has an entry of this name, sound or not."""
+        entries = self.located.data.get("stages")
+        return isinstance(entries, dict) and stage in entries
+
     @property
     def folder(self) -> Path:
         return Path(self.located.file).resolve().parent
@@ -122,15 +137,24 @@ def _apply_overrides(located: Located, overrides: Sequence[str]) -> None:
             located.mistakes.append(Mistake("--set", 1, text, problem, nearest(stage, known)))
         else:
             try:
-                value = yaml.safe_load(raw)
-            except yaml.YAMLError:
+                value = read_value(raw)
+            except (yaml.YAMLError, ValueError):
                 value = raw
-            settings = stages[stage].setdefault("with", {}) or {}
-            stages[stage]["with"] = settings
-            *parents, last = name.split(".")
-            for parent in parents:
+            *parents, last = ["with", *name.split(".")]
+            settings = stages[stage]
+            for depth, parent in enumerate(parents):
                 settings = settings.setdefault(parent, {})
-            settings[last] = value
+                if settings is None and depth == 0:
+                    settings = stages[stage]["with"] = {}
+                if not isinstance(settings, dict):
+                    if depth == 0:
+                        break  # said where the file is read
+                    problem = f'"{parent}" of stage "{stage}" is {describe(settings)}'
+                    cure = "it holds no fields that could be set"
+                    located.mistakes.append(Mistake("--set", 1, text, problem, cure))
+                    break
+            else:
+                settings[last] = value
 
 
 class _Reader:
@@ -173,16 +197,16 @@ class _Reader:
             return None
         self._only_known(body, where, STAGE_KEYS)
         uses = body.get("uses")
-        if not isinstance(uses, str):
+        known = isinstance(uses, str)
+        if not known:
             if "uses" in body:
                 self._wrong((*where, "uses"), "the name of a stage type", uses)
             else:
                 cure = "say which stage type it is (`tokenmill stages` lists them)"
                 self.located.mistake(where, 'the key "uses" is missing', cure)
-            return None
-        return StageSpec(
+        spec = StageSpec(
             name=name,
-            uses=uses,
+            uses=str(uses),
             needs=self._mapping(body, where, "needs"),
             settings=self._mapping(body, where, "with"),
             matrix=self._matrix(body, where),
@@ -190,6 +214,8 @@ class _Reader:
             retries=self._retries(body, where),
             code=self._code(body, where),
         )
+        # Without a type it takes no part in the plan, but what else it says was looked at.
+        return spec if known else None
 
     def _matrix(self, body: Mapping[str, Any], where: Where) -> dict[str, list[Scalar]]:
         axes: dict[str, list[Scalar]] = {}
@@ -204,7 +230,7 @@ class _Reader:
             if bad:
                 self._wrong(here, "a list of plain values", bad[0])
                 continue
-            texts = [str(value) for value in values]
+            texts = [spell(value) for value in values]
             for index, text in enumerate(texts):
                 if text in texts[:index]:
                     self.located.mistake((*here, index), f'"{text}" stands twice', "keep one")
@@ -282,6 +308,8 @@ class _Reader:
                 self.located.mistake((*where, key), problem, nearest(key, known))
 
     def _wrong(self, where: Where, wanted: str, found: Any) -> None:
+        if isinstance(found, Unset):
+            return  # said already
         problem = f"should be {wanted}, and is {describe(found)}"
         self.located.mistake(where, problem, value=True)
 

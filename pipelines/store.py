@@ -167,7 +167,7 @@ class Store:
         if self._create(path, manifest.to_json()):
             return manifest
         standing = self.manifest(digest)
-        if self.faults(standing):
+        if self.faults(standing, contents=True):
             # Its shards were deleted or torn; the ones just written take their place.
             self._overwrite(path, manifest.to_json())
             return manifest
@@ -181,11 +181,16 @@ class Store:
         if self.filesystem.exists(path):
             self.filesystem.rm(path, recursive=True)
 
-    def put_result(self, key: str, record: Mapping[str, Any], pointers: Sequence[str]) -> None:
-        """Record what the planned stage `key` made, and let `pointers` lead to it."""
+    def put_result(
+        self, key: str, record: Mapping[str, Any], pointers: Sequence[str], *, anew: bool = False
+    ) -> None:
+        """Record what the planned stage `key` made, and let `pointers` lead to it.
+
+        A sound result that is there already stays, unless this one was asked for anew.
+        """
         data = json.dumps(record, ensure_ascii=False).encode()
         path = posixpath.join("results", f"{key}.json")
-        if not self._create(path, data) and self.result(key) is None:
+        if not self._create(path, data) and (anew or self.result(key) is None):
             self._overwrite(path, data)
         for pointer in pointers:
             self._overwrite(posixpath.join("index", pointer), key.encode())
@@ -310,7 +315,9 @@ class Store:
 
     def _content_hash(self, manifest: Manifest, part: Part) -> str:
         if manifest.kind in FILE_KINDS:
-            return _file_hash(self.folder(manifest) / part.path)
+            path = posixpath.join(self.root, manifest.location, part.path)
+            with self.filesystem.open(path, "rb") as file:  # the store's, not a fetched copy
+                return _stream_hash(file)
         try:
             return rows_hash(self.read_part(manifest, manifest.parts.index(part)))
         except StoreError:
@@ -360,9 +367,14 @@ class Store:
 
 def _file_hash(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(
-            file, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)
-        ).hexdigest()
+        return _stream_hash(file)
+
+
+def _stream_hash(file: Any) -> str:
+    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    while block := file.read(1 << 20):
+        state.update(block)
+    return state.hexdigest()
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

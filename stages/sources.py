@@ -166,7 +166,7 @@ def _text(address: str, content: bytes) -> str:
 
 
 def _json_lines(address: str, content: bytes, columns: Columns) -> Iterator[Read]:
-    # Not splitlines: a JSON string may hold U+2028 and other characters that it takes for line ends.
+    # Not splitlines: it ends lines at U+2028 and others, which a JSON string may hold.
     for number, line in enumerate(_text(address, content).split("\n"), start=1):
         if not line.strip():
             continue

@@ -157,8 +157,9 @@ def test_a_stage_that_no_node_can_run_says_so(project: Project) -> None:
 
 
 def test_the_example_of_the_documentation_runs_with_a_stage_of_its_own(project: Project) -> None:
-    shutil.copytree(REPOSITORY / "docs" / "examples", project.folder / "examples")
-    done = project.call("run", str(project.folder / "examples" / "dag.yaml"), "--json",
+    shutil.copytree(REPOSITORY / "docs" / "examples", project.folder / "docs" / "examples")
+    (project.folder / "my_stages.py").unlink()
+    done = project.call("run", "docs/examples/dag.yaml", "--json",
                         "--workers", "1")  # fmt: skip
     stages: list[dict[str, Any]] = json.loads(done.stdout)["stages"]
     own = next(s for s in stages if s["uses"] == "my_stages:Uppercase")

@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import itertools
 import math
 from decimal import Decimal
 from typing import Any, Literal
@@ -143,9 +144,7 @@ def dirty(array: pa.Array, valid: list[bool]) -> pa.Array:
     own = {0: 1, 1: 2}.get(len(buffers), 3 if _has_data(array.type) else 2)
     if pa.types.is_struct(array.type) or pa.types.is_fixed_size_list(array.type):
         own = 1
-    return pa.Array.from_buffers(
-        array.type, len(array), [bits, *buffers[1:own]], children=children
-    )
+    return pa.Array.from_buffers(array.type, len(array), [bits, *buffers[1:own]], children=children)
 
 
 def _has_data(kind: pa.DataType) -> bool:
@@ -165,7 +164,7 @@ def test_the_hash_of_rows_does_not_depend_on_chunks(
     kind, values = column
     whole = table_of(kind, values)
     places = sorted({0, len(values), *(min(cut, len(values)) for cut in cuts)})
-    pieces = [values[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [values[a:b] for a, b in itertools.pairwise(places)]
     chunked = pa.table({"x": pa.chunked_array([pa.array(p, kind) for p in pieces], kind)})
     assert said(chunked) == said(whole)
     assert rows_hash(chunked) == rows_hash(whole)

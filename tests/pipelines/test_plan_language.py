@@ -61,8 +61,7 @@ def test_an_optional_input_may_be_left_out_and_may_be_given(plan_of: PlanOf) -> 
 
 def test_resources_retries_and_pinning_reach_the_plan(plan_of: PlanOf) -> None:
     plan = plan_of(
-        HEAD
-        + "  a: {uses: toy_stages:Make, resources: {cpus: 2}, retries: 1, code: pinned}\n"
+        HEAD + "  a: {uses: toy_stages:Make, resources: {cpus: 2}, retries: 1, code: pinned}\n"
     )
     assert (plan["a"].resources.cpus, plan["a"].retries.task, plan["a"].pinned) == (2.0, 1, True)
 
@@ -628,9 +627,7 @@ def test_a_file_that_cannot_be_imported_is_a_mistake_with_the_reason(
         "unused_axis_and_field",
     ],
 )
-def test_no_mistake_hides_another(
-    mistakes_of: MistakesOf, text: str, lines: list[int]
-) -> None:
+def test_no_mistake_hides_another(mistakes_of: MistakesOf, text: str, lines: list[int]) -> None:
     assert [m.line for m in mistakes_of(HEAD + text)] == lines
 
 

@@ -73,9 +73,7 @@ def test_a_number_of_retries_counts_those_of_the_method(read: Callable[..., DagS
     ("text", "size"),
     [("100", 100), ("2GiB", 2**31), ("2 GB", 2_000_000_000), ("0.5MiB", 2**19), ("7B", 7)],
 )
-def test_memory_is_a_size_with_a_unit(
-    read: Callable[..., DagSpec], text: str, size: int
-) -> None:
+def test_memory_is_a_size_with_a_unit(read: Callable[..., DagSpec], text: str, size: int) -> None:
     spec = read(STAGE + f"    resources: {{memory: {text}}}\n")
     assert said(spec) == []
     assert spec.stages["a"].resources.memory == size

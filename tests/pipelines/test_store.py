@@ -1,6 +1,7 @@
 """The store: committed once and last, found by content, whole or not there at all."""
 
 import json
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable
@@ -45,7 +46,9 @@ def files(store: Store) -> set[str]:
 
 
 @pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    # What is fetched from a store that is away goes with the test.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     if request.param == "local":
         return Store(str(tmp_path / "store"))
     return Store(f"memory://tokenmill-{uuid.uuid4().hex}/deep/store")
@@ -175,8 +178,8 @@ def test_other_content_is_another_artifact(store: Store) -> None:
         put(store, rows("a", "b")),
         put(store, rows("a"), rows("b", start=1)),
     ]
-    assert len({manifest.digest for manifest in variants}) == len(variants) == len(
-        store.artifacts()
+    assert (
+        len({manifest.digest for manifest in variants}) == len(variants) == len(store.artifacts())
     )
     assert not any(store.faults(manifest, contents=True) for manifest in variants)
 

@@ -1,4 +1,4 @@
-"""corpus.clean: every row is kept or dropped for a reason, and the order of rows decides nothing."""
+"""corpus.clean: every row is kept, or dropped for a reason; the order of rows decides nothing."""
 
 import random
 

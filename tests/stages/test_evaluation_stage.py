@@ -1,6 +1,7 @@
 """evaluation.language_model: one row a document, and rows that pool to the metric."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -104,9 +105,12 @@ def test_a_bin_is_called_by_the_frequencies_of_its_tokens_and_unseen_ones_are_ap
     seen = [id_ for id_ in sorted(labels) if id_ != "bin 0"]
     edges = [tuple(map(int, labels[id_].removeprefix("seen ").split("-"))) for id_ in seen]
     assert all(low <= high for low, high in edges)
-    assert all(high < low for (_, high), (low, _) in zip(edges, edges[1:], strict=False))
+    assert all(high < low for (_, high), (low, _) in pairwise(edges))
     metrics = scored.context.metrics
-    assert metrics["loss_by_frequency.bin_0"] > metrics[f"loss_by_frequency.{seen[-1].replace(' ', '_')}"]
+    assert (
+        metrics["loss_by_frequency.bin_0"]
+        > metrics[f"loss_by_frequency.{seen[-1].replace(' ', '_')}"]
+    )
 
 
 def test_without_training_tokens_there_are_rows_of_documents_only(evaluate, documents):

@@ -151,7 +151,10 @@ def test_any_fsspec_filesystem_can_be_read(read):
     try:
         found = read("memory://mill/*")
         assert [row["text"] for row in found] == ["from memory", "also from memory"]
-        assert [row["source"] for row in found] == ["memory:///mill/a.txt", "memory:///mill/b.jsonl"]
+        assert [row["source"] for row in found] == [
+            "memory:///mill/a.txt",
+            "memory:///mill/b.jsonl",
+        ]
         before = hashes("memory://mill/*")
         filesystem.pipe("/mill/a.txt", b"changed in memory")
         after = hashes("memory://mill/*")

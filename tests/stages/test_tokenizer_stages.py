@@ -143,9 +143,7 @@ def report(run_stage, artifact, tokenizer):
              "target_sentences": [n], "score": 0.0, "edits": []}
             for n, (source, target, here, there) in enumerate(lines)
         ]  # fmt: skip
-        return run_stage(
-            Report, {"tokenizer": tokenizer, "bitext": artifact("bitext", rows)}
-        )
+        return run_stage(Report, {"tokenizer": tokenizer, "bitext": artifact("bitext", rows)})
 
     return report
 

@@ -102,7 +102,7 @@ def test_a_warm_up_longer_than_the_training_is_cut_to_it(train):
 
 def test_without_a_sequence_the_error_says_what_to_change(run_stage, artifact, tokenizer):
     inputs = {"tokens": artifact("tokens", []), "tokenizer": tokenizer}
-    with pytest.raises(ValueError, match="not a single full sequence.*smaller sequence_length"):
+    with pytest.raises(ValueError, match=r"not a single full sequence.*smaller sequence_length"):
         run_stage(LanguageModel, inputs, steps=1)
 
 

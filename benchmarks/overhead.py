@@ -1,0 +1,206 @@
+"""What the framework itself costs, beside limits that it cannot beat, in one run.
+
+    python -m benchmarks.overhead            measure, and rewrite benchmarks/RESULTS.md
+
+- `--help` against an empty Python process;
+- `plan` of dag.yaml with every stage reused, and a run with nothing to compute, against the import
+  of MLflow alone, which a run needs for its record;
+- a computed stage of no work on Ray, against a bare Ray task;
+- the hash of Arrow rows, value by value, against BLAKE2b over the same bytes in one buffer.
+
+Each pair is measured in turn, several times; figures are medians, and the ratio is the median of
+the ratios pair by pair, so that a machine that slows down slows both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+TOY_STAGE = """
+from stages.contract import Input, Kind, Output, RowStage
+
+
+class Same(RowStage):
+    inputs = {"documents": Input(Kind.DOCUMENTS, "any")}
+    outputs = {"documents": Output(Kind.DOCUMENTS, "the same")}
+
+    def apply(self, rows, context):
+        return rows
+"""
+
+CHAIN = 10
+
+
+def process(*command: str, environment: dict[str, str]) -> Callable[[], float]:
+    def call() -> float:
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, *command], env=environment, cwd=environment["HERE"], check=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        return time.perf_counter() - began
+
+    return call
+
+
+def compare(name: str, ours: Callable[[], float], limit: Callable[[], float], rounds: int,
+            unit: str, limit_name: str) -> str:  # fmt: skip
+    """A row of the table; the first pair warms up and does not count."""
+    pairs = [(ours(), limit()) for _ in range(rounds + 1)][1:]
+    ratios = [a / b for a, b in pairs]
+    mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+    spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
+    row = (f"| {name} | {mine:.3g} {unit} | {limit_name} | {other:.3g} {unit} | "
+           f"{statistics.median(ratios):.2f} | {spread} | {rounds} |")  # fmt: skip
+    print(row, flush=True)
+    return row
+
+
+def chain_seconds(environment: dict[str, str]) -> Callable[[], float]:
+    """Seconds a computed stage, from the run's own clock between first and last stage."""
+    import json
+    import shutil
+
+    def call() -> float:
+        here = Path(environment["HERE"])
+        shutil.rmtree(here / "chain-store", ignore_errors=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", "run", "chain.yaml", "--json", "--store",
+             str(here / "chain-store"), "--workers", "2"],
+            env=environment, cwd=here, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        stages = json.loads(done.stdout)["stages"]
+        manifests = [
+            json.loads(path.read_text())["made_by"]
+            for path in (here / "chain-store" / "artifacts").glob("*/manifest.json")
+        ]
+        assert len(manifests) >= 1
+        computed = [s for s in stages if s["uses"].endswith("Same")]
+        assert all(s["state"] == "computed" for s in computed)
+        return sum(s["seconds"] for s in computed) / len(computed)
+
+    return call
+
+
+def bare_tasks() -> Callable[[], float]:
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False,
+             _node_ip_address="127.0.0.1", object_store_memory=128 * 2**20)  # fmt: skip
+
+    @ray.remote
+    def nothing() -> None:
+        return None
+
+    def call() -> float:
+        began = time.perf_counter()
+        for _ in range(CHAIN):
+            ray.get(nothing.remote())
+        return (time.perf_counter() - began) / CHAIN
+
+    return call
+
+
+def hashing() -> tuple[Callable[[], float], Callable[[], float], float]:
+    from pipelines.identity import rows_hash
+
+    generator = np.random.default_rng(0)
+    words = np.array(["data", "model", "token", "mill", "Straße", "語"])
+    texts = [" ".join(words[generator.integers(0, len(words), 200)]) for _ in range(40_000)]
+    table = pa.table(
+        {
+            "id": [str(i) for i in range(len(texts))],
+            "text": texts,
+            "tokens": list(generator.integers(0, 50_000, (len(texts), 64)).astype(np.int32)),
+        }
+    )
+    size = table.nbytes / 1e9
+    buffer = generator.bytes(table.nbytes)
+
+    def ours() -> float:
+        began = time.perf_counter()
+        rows_hash(table)
+        return time.perf_counter() - began
+
+    def limit() -> float:
+        began = time.perf_counter()
+        hashlib.blake2b(buffer, digest_size=16).hexdigest()
+        return time.perf_counter() - began
+
+    return ours, limit, size
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        environment = {
+            **os.environ,
+            "HERE": folder,
+            "TOKENMILL_STORE": str(here / "store"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{here / 'mlflow.db'}",
+            "XDG_CACHE_HOME": str(here / "cache"),
+            "TEXTS": str(here / "texts"),
+        }
+        (here / "texts").mkdir()
+        (here / "texts" / "a.txt").write_text("A text. " * 100)
+        (here / "same_stage.py").write_text(TOY_STAGE)
+        chain = ["pipeline: chain", "stages:",
+                 "  s0: {uses: corpus.documents, with: {sources: ['${TEXTS}/*.txt']}}"]  # fmt: skip
+        chain += [
+            f"  s{i}: {{uses: 'same_stage:Same', needs: {{documents: s{i - 1}}}}}"
+            for i in range(1, CHAIN + 1)
+        ]
+        (here / "chain.yaml").write_text("\n".join(chain) + "\n")
+        dag = str(REPOSITORY / "dag.yaml")
+        cli = ("-m", "pipelines.cli")
+        print("computing dag.yaml once, for the runs that reuse it", flush=True)
+        first = process(*cli, "run", dag, environment=environment)()
+        empty = process("-c", "pass", environment=environment)
+        mlflow = process("-c", "from mlflow.tracking import MlflowClient", environment=environment)
+        ours, limit, size = hashing()
+        rows = [
+            compare("`tokenmill --help`", process(*cli, "--help", environment=environment), empty,
+                    9, "s", "an empty Python process"),
+            compare("`tokenmill plan dag.yaml`, all reused",
+                    process(*cli, "plan", dag, environment=environment), mlflow, 7, "s",
+                    "`import` of the MLflow client"),
+            compare("`tokenmill run dag.yaml`, all reused",
+                    process(*cli, "run", dag, environment=environment), mlflow, 5, "s",
+                    "`import` of the MLflow client"),
+            compare(f"hash of {size:.2f} GB of Arrow rows", ours, limit, 7, "s",
+                    "BLAKE2b over as many bytes"),
+        ]  # fmt: skip
+        stage = chain_seconds(environment)
+        rows.append(compare("a stage of no work, on its worker", stage, bare_tasks(), 3, "s",
+                            "a bare Ray task"))  # fmt: skip
+    RESULTS.write_text(
+        "# Measured\n\n"
+        "Made by `python -m benchmarks.overhead` "
+        f"(Python {platform.python_version()}, {os.cpu_count()} cores). Ours and a limit in turn; "
+        "medians, and the median of the ratios pair by pair with their range. Absolute times "
+        "depend on the machine; ratios less.\n\n"
+        "| what | ours | limit | limit | ratio | range | pairs |\n|---|---|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + f"\n\nThe first run of dag.yaml, everything computed, took {first:.0f} s once (all cores; "
+        "see the note on absolute times).\n",
+        encoding="utf-8",
+    )
+
+
+if __name__ == "__main__":
+    main()
