@@ -196,8 +196,7 @@ def main() -> None:
         "depend on the machine; ratios less.\n\n"
         "| what | ours | limit | limit | ratio | range | pairs |\n|---|---|---|---|---|---|---|\n"
         + "\n".join(rows)
-        + f"\n\nThe first run of dag.yaml, everything computed, took {first:.0f} s once (all cores; "
-        "see the note on absolute times).\n",
+        + f"\n\nThe first run of dag.yaml, everything computed, took {first:.0f} s, once.\n",
         encoding="utf-8",
     )
 

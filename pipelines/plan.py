@@ -576,11 +576,11 @@ def _existing(settings: Any, path: tuple[str | int, ...]) -> tuple[str | int, ..
     """The part of pydantic's path to a fault that is in the settings, not in its own types."""
     found: list[str | int] = []
     for part in path:
-        if (isinstance(settings, dict) and part in settings) or (
-            isinstance(settings, list) and isinstance(part, int) and part < len(settings)
-        ):
+        if not isinstance(settings, dict | list):
+            break
+        try:
             settings = settings[part]
-        else:
+        except (KeyError, IndexError, TypeError):
             break
         found.append(part)
     return tuple(found) or path[:1]
