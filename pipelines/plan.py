@@ -541,6 +541,19 @@ class _Planner:
                     )
 
 
+# What pydantic calls things, and what they are called in a DAG file.
+_PLAINER = {
+    "a valid array": "a list",
+    "a valid list": "a list",
+    "a valid dictionary": "a mapping",
+    "an object": "a mapping",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+}
+
+
 class _Missing:
     def __repr__(self) -> str:
         return "missing"
@@ -579,7 +592,7 @@ def _existing(settings: Any, path: tuple[str | int, ...]) -> tuple[str | int, ..
         if not isinstance(settings, dict | list):
             break
         try:
-            settings = settings[part]
+            settings = settings[part]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
             break
         found.append(part)
@@ -587,7 +600,9 @@ def _existing(settings: Any, path: tuple[str | int, ...]) -> tuple[str | int, ..
 
 
 def _sentence(fault: Any) -> str:
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    for theirs, ours in _PLAINER.items():
+        message = message.replace(theirs, ours)
     return message[0].lower() + message[1:]
 
 

@@ -315,19 +315,19 @@ def test_a_date_given_with_set_is_text_and_no_traceback(plan_of: PlanOf) -> None
         ),
         (
             "  a:\n    uses: toy_stages:Make\n    with:\n      size: many\n",
-            "6: stages.a.with.size: input should be a valid integer, and is 'many' (text)",
+            "6: stages.a.with.size: should be a whole number, and is 'many' (text)",
         ),
         (
             "  a:\n    uses: toy_stages:Make\n    with:\n      size: '3'\n",
-            "6: stages.a.with.size: input should be a valid integer, and is '3' (text)",
+            "6: stages.a.with.size: should be a whole number, and is '3' (text)",
         ),
         (
             "  a:\n    uses: toy_stages:Make\n    with:\n      size: 0\n",
-            "6: stages.a.with.size: input should be greater than or equal to 1, and is 0",
+            "6: stages.a.with.size: should be greater than or equal to 1, and is 0",
         ),
         (
             "  a:\n    uses: toy_stages:Make\n    with:\n      words: [x, 3]\n",
-            "6: stages.a.with.words.1: input should be a valid string, and is 3",
+            "6: stages.a.with.words.1: should be text, and is 3",
         ),
         (
             "  a:\n    uses: toy_stages:Make\n    with:\n      method: lenght\n",
@@ -454,7 +454,7 @@ def test_a_date_given_with_set_is_text_and_no_traceback(plan_of: PlanOf) -> None
         ),
         (
             "  a:\n    uses: toy_stages:Make\n    matrix:\n      size: [1, two]\n",
-            "6: stages.a.matrix.size: input should be a valid integer, and is 'two' (text)",
+            "6: stages.a.matrix.size: should be a whole number, and is 'two' (text)",
         ),
         (
             "  a:\n    uses: nothing_here:Make\n",
