@@ -36,7 +36,10 @@ Examples:
 def _store_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that every command takes."""
     function = click.option(
-        "--json", "as_json", is_flag=True, help="Write one JSON document to standard output."
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Write one JSON document to standard output; for run and plan, a list of stages.",
     )(function)
     function = click.option(
         "--tracking-uri",
@@ -148,18 +151,16 @@ def run(
     troubles = recorder.close(state=state, report=report)
     if as_json:
         _print_json(
-            {
-                "state": state,
-                "stages": [_with_paths(store, status) for status in statuses],
-                "run": recorder.run_id,
-                "link": recorder.link,
-                "store": store.url,
-                "tracking_uri": recorder.tracking_uri,
-                "record_errors": troubles,
-            }
+            [
+                _with_paths(store, status)
+                | {"run": recorder.run_of(status), "pipeline_run": recorder.run_id}
+                for status in statuses
+            ]
         )
     else:
-        _show_results(store, statuses, report, recorder, troubles)
+        _show_results(store, statuses, report, recorder)
+    for trouble in troubles[:5]:
+        click.echo(f"not recorded in MLflow: {trouble}", err=True)
     if interrupted:
         raise SystemExit(INTERRUPTED)
     raise SystemExit(STAGE_FAILED if failed else OK)
@@ -460,9 +461,7 @@ def _show_plan(
         raise SystemExit(WRONG_INPUT)
 
 
-def _show_results(
-    store: Store, statuses: list[StageStatus], report: str, recorder: Any, troubles: list[str]
-) -> None:
+def _show_results(store: Store, statuses: list[StageStatus], report: str, recorder: Any) -> None:
     from pipelines.display import console, result_table
 
     out = console()
@@ -482,8 +481,6 @@ def _show_results(
             out.print(f"failed: {status.name}: {status.error or status.why}", markup=False)
     hint = "" if recorder.tracking_uri.startswith("http") else "   (serve it: tokenmill ui)"
     out.print(f"MLflow: {recorder.link}{hint}", markup=False, soft_wrap=True)
-    for trouble in troubles[:5]:
-        click.echo(f"not recorded in MLflow: {trouble}", err=True)
 
 
 def _report_text(store: Store, statuses: list[StageStatus]) -> str:

@@ -76,11 +76,12 @@ class Project:
         return done
 
     def run(self, *arguments: str, status: int | None = 0) -> dict[str, Any]:
-        """`tokenmill run --json`; stages by name under "stages"."""
+        """`tokenmill run --json`: stages by name, and the MLflow run of it all."""
         done = self.call("run", str(self.dag), "--json", *arguments, status=status)
-        document: dict[str, Any] = json.loads(done.stdout)
-        document["stages"] = {stage["name"]: stage for stage in document["stages"]}
-        return document
+        assert "not recorded" not in done.stderr, done.stderr
+        stages: list[dict[str, Any]] = json.loads(done.stdout)
+        (run,) = {stage["pipeline_run"] for stage in stages}
+        return {"run": run, "stages": {stage["name"]: stage for stage in stages}}
 
     def twin(self, folder: Path) -> Project:
         """The same project without its results."""

@@ -95,7 +95,6 @@ def test_a_failing_stage_names_its_row_skips_what_needs_it_and_lets_others_finis
     error = document["stages"]["picky"]["error"]
     assert "cannot read this one" in error
     assert "b.txt" in error
-    assert document["state"] == "FAILED"
     client = client_of(project)
     assert client.get_run(document["run"]).info.status == "FAILED"
     runs = children(client, document["run"])
@@ -124,13 +123,14 @@ def test_an_interrupted_run_ends_at_once_with_130_and_a_true_record(
     assert time.monotonic() - began < 30
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    document = json.loads(out)
-    assert {s["name"]: s["state"] for s in document["stages"]} == {
+    stages = json.loads(out)
+    assert {s["name"]: s["state"] for s in stages} == {
         "documents": "computed",
         "slow": "skipped",
     }
-    runs = children(client_of(project), document["run"])
-    assert client_of(project).get_run(document["run"]).info.status == "KILLED"
+    run = stages[0]["pipeline_run"]
+    runs = children(client_of(project), run)
+    assert client_of(project).get_run(run).info.status == "KILLED"
     assert runs["slow"].info.status == "KILLED"
     deadline = time.monotonic() + 20
     while _alive(worker) and time.monotonic() < deadline:
@@ -161,7 +161,7 @@ def test_the_example_of_the_documentation_runs_with_a_stage_of_its_own(project: 
     (project.folder / "my_stages.py").unlink()
     done = project.call("run", "docs/examples/dag.yaml", "--json",
                         "--workers", "1")  # fmt: skip
-    stages: list[dict[str, Any]] = json.loads(done.stdout)["stages"]
+    stages: list[dict[str, Any]] = json.loads(done.stdout)
     own = next(s for s in stages if s["uses"] == "my_stages:Uppercase")
     import pyarrow.dataset as ds
 
