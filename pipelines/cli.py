@@ -15,7 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from pipelines.plan import Plan
-    from pipelines.run import StageStatus
+    from pipelines.status import StageStatus
     from pipelines.store import Store
 
 OK, STAGE_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -202,7 +202,7 @@ def why(
     an input.
     """
     from pipelines.display import console, plan_table
-    from pipelines.run import preview
+    from pipelines.resolve import preview
 
     planned = _plan(dag, overrides)
     wanted = {s.name for s in _matching(planned, stage)}
@@ -445,7 +445,7 @@ def _show_plan(
     planned: Plan, store: Store, names: set[str] | None, anew: set[str], as_json: bool
 ) -> None:
     from pipelines.display import console, plan_table
-    from pipelines.run import preview
+    from pipelines.resolve import preview
 
     statuses = preview(planned, store, names, anew)
     if as_json:

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.execute import Point
-from pipelines.run import StageStatus
+from pipelines.status import StageStatus
 
 STYLES = {
     "computed": "green",

@@ -31,7 +31,7 @@ from typing import Any
 from pipelines.execute import Point
 from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.plan import Plan
-from pipelines.run import StageStatus
+from pipelines.status import StageStatus
 from pipelines.store import Manifest, Store, StoreError
 from stages.kinds import FILE_KINDS, Kind
 

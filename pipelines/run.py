@@ -14,19 +14,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, Protocol
-from urllib.parse import quote
+from typing import Any, Protocol
 
 from cluster.runtime import Finished, Needs, Unschedulable
-from pipelines.code import CodeIndex
 from pipelines.execute import Point, Progress, StageTask, TaskResult, Written, run_task
-from pipelines.identity import KeyParts, explain, identity_config
 from pipelines.plan import Plan, PlannedStage
-from pipelines.store import Manifest, Store
+from pipelines.resolve import Resolver
+from pipelines.status import Listener, StageStatus, State
+from pipelines.store import Store
 from stages.contract import RowStage
-from stages.kinds import FILE_KINDS
-
-State = Literal["waiting", "running", "computed", "reused", "failed", "skipped"]
 
 # Recorded with every result, and no part of any key (see pipelines.code).
 LIBRARIES = ("numpy", "polars", "pyarrow", "ray", "tokenizers", "torch", "transformers")
@@ -53,184 +49,6 @@ class Runtime(Protocol):
     def cancel(self) -> None: ...
 
     def close(self) -> None: ...
-
-
-@dataclass
-class StageStatus:
-    """What became of one planned stage."""
-
-    planned: PlannedStage
-    state: State = "waiting"
-    parts: KeyParts | None = None
-    key: str | None = None
-    outputs: dict[str, Manifest] = field(default_factory=dict)
-    why: str = ""
-    seconds: float = 0.0
-    error: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
-    done: int = 0
-    total: int | None = None
-    unit: str = "rows"
-    run_id: str | None = None  # of the tracking run that made the outputs
-
-    @property
-    def name(self) -> str:
-        return self.planned.name
-
-    @property
-    def digest(self) -> str | None:
-        """Digest of the first output, the one meant where a DAG names no other."""
-        first = next(iter(self.planned.stage_class.outputs), None)
-        return self.outputs[first].digest if first in self.outputs else None
-
-    @property
-    def rows(self) -> int | None:
-        """Rows of the first output; None where it is files."""
-        first = next(iter(self.planned.stage_class.outputs), None)
-        manifest = self.outputs.get(first or "")
-        return None if manifest is None or manifest.kind in FILE_KINDS else manifest.rows
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "stage": self.planned.stage,
-            "cell": dict(self.planned.cell),
-            "uses": self.planned.word,
-            "state": self.state,
-            "key": self.key,
-            "digest": self.digest,
-            "why": self.why,
-            "seconds": round(self.seconds, 3),
-            "rows": self.rows,
-            "outputs": {
-                name: {"kind": m.kind, "digest": m.digest, "rows": m.rows, "bytes": m.size}
-                for name, m in self.outputs.items()
-            },
-            "metrics": self.metrics,
-            "dropped": self.dropped,
-            "error": self.error or None,
-        }
-
-
-class Listener(Protocol):
-    """Told what happens while a plan runs: the live display, the record."""
-
-    def started(self, status: StageStatus) -> None: ...
-
-    def progressed(self, status: StageStatus) -> None: ...
-
-    def points(self, points: Iterable[Point]) -> None: ...
-
-    def finished(self, status: StageStatus, figures: Mapping[str, bytes]) -> None: ...
-
-    def run_of(self, status: StageStatus) -> str | None:
-        """The tracking run of a running stage, where this listener keeps one."""
-        ...
-
-
-class Resolver:
-    """Keys of planned stages as their inputs become known, and what the store has for them."""
-
-    def __init__(self, plan: Plan, store: Store) -> None:
-        self.plan, self.store = plan, store
-        folder = Path(plan.file).resolve().parent
-        self._code = CodeIndex([folder])
-        self._reach: dict[type, dict[str, str]] = {}
-        self._sources: dict[str, Mapping[str, str]] = {}
-
-    def parts(self, planned: PlannedStage, statuses: Mapping[str, StageStatus]) -> KeyParts:
-        """Everything the key is made of; all inputs must be known."""
-        cls = planned.stage_class
-        if cls not in self._reach:
-            self._reach[cls] = self._code.reach(cls.__module__, cls.__qualname__)
-        inputs: dict[str, list[tuple[Mapping[str, Any], str]]] = {}
-        for name, wires in planned.needs.items():
-            many = cls.inputs[name].many
-            inputs[name] = [
-                (
-                    # Only a stage that compares cells sees where an input comes from.
-                    dict(statuses[wire.stage].planned.cell) if many else {},
-                    statuses[wire.stage].outputs[wire.output].digest,
-                )
-                for wire in wires
-            ]
-        making = f"{planned.word} {planned.config!r}"
-        if making not in self._sources:
-            self._sources[making] = dict(cls(planned.config).sources())
-        return KeyParts(
-            uses=planned.word,
-            config=identity_config(planned.config),
-            code=self._reach[cls],
-            inputs=inputs,
-            sources=self._sources[making],
-        )
-
-    def find(self, planned: PlannedStage, parts: KeyParts) -> tuple[dict[str, Any] | None, str]:
-        """The stored result for these parts, and why it is or is not there."""
-        record = self.store.result(parts.key)
-        if record is not None:
-            return record, "unchanged"
-        if planned.pinned:
-            pinned = self.store.pointed(f"pinned/{parts.key_without_code}")
-            record = self.store.result(pinned) if pinned else None
-            if record is not None:
-                changes = explain(KeyParts.from_json(record["parts"]), parts)
-                return record, "pinned, although " + "; ".join(changes)
-        return None, self.why_missing(planned, parts)
-
-    def why_missing(self, planned: PlannedStage, parts: KeyParts) -> str:
-        """What changed since the last result of this stage of this pipeline."""
-        last = self.store.pointed(self.pointer(planned))
-        if last is None:
-            return "it has no result yet"
-        if last == parts.key:
-            return "its artifacts are gone from the store"
-        data = self.store._read(f"results/{last}.json")
-        if data is None:
-            return "its last result is gone from the store"
-        import json
-
-        old = KeyParts.from_json(json.loads(data)["parts"])
-        return "; ".join(explain(old, parts)) or "its last result is gone from the store"
-
-    def pointer(self, planned: PlannedStage) -> str:
-        # Matrix values are free text; a slash in one must not lead elsewhere.
-        return f"stages/{self.plan.pipeline}/{quote(planned.name, safe='[]=,+')}"
-
-
-def preview(
-    plan: Plan, store: Store, names: set[str] | None = None, anew: set[str] | None = None
-) -> list[StageStatus]:
-    """What a run would do, without running: reused, computed, or computed if inputs change."""
-    resolver = Resolver(plan, store)
-    statuses = {s.name: StageStatus(s) for s in plan.stages}
-    for planned in plan.stages:
-        status = statuses[planned.name]
-        if names is not None and planned.name not in names:
-            status.state, status.why = "skipped", "not asked for"
-            continue
-        unknown = [up for up in sorted(planned.upstream()) if statuses[up].state != "reused"]
-        if unknown:
-            first = plan[unknown[0]].stage if len(unknown) > 1 else unknown[0]
-            status.state = "computed"
-            status.why = f"waits for {first}; reused if that makes the bytes it made before"
-            continue
-        try:
-            status.parts = resolver.parts(planned, statuses)
-        except Exception as error:  # noqa: BLE001 - a stage's own sources() may raise anything
-            status.state, status.why = "failed", "its sources cannot be read"
-            status.error = f"{type(error).__name__}: {error}"
-            continue
-        status.key = status.parts.key
-        record, status.why = resolver.find(planned, status.parts)
-        if planned.name in (anew or ()):
-            record, status.why = None, "asked for anew"
-        if record is None:
-            status.state = "computed"
-        else:
-            _take(status, record, store)
-    return list(statuses.values())
 
 
 @dataclass
@@ -341,7 +159,7 @@ class Runner:
         if planned.name in self._anew and status.parts.key not in self._keys_made:
             record, status.why = None, "asked for anew"
         if record is not None:
-            _take(status, record, self.store)
+            status.take(record, self.store)
             self.store.point(self._resolver.pointer(planned), record["key"])
             self._settle(status, "reused", status.why)
             return True
@@ -545,15 +363,6 @@ class Runner:
         status.state, status.why = state, why
         for listener in self._listeners:
             listener.finished(status, figures or {})
-
-
-def _take(status: StageStatus, record: Mapping[str, Any], store: Store) -> None:
-    """Fill a status from a stored result."""
-    status.state = "reused"
-    status.outputs = {name: store.manifest(d) for name, d in record["outputs"].items()}
-    status.metrics = dict(record["metrics"])
-    status.dropped = dict(record["dropped"])
-    status.run_id = record["run"]
 
 
 def _joined(written: list[Written]) -> Written:

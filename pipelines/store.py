@@ -229,10 +229,9 @@ class Store:
 
     def result(self, key: str) -> dict[str, Any] | None:
         """What `key` made, or None where it made nothing or its artifacts are gone or torn."""
-        data = self._read(posixpath.join("results", f"{key}.json"))
-        if data is None:
+        record = self.record(key)
+        if record is None:
             return None
-        record: dict[str, Any] = json.loads(data)
         for digest in record["outputs"].values():
             try:
                 if self.faults(self.manifest(digest)):
@@ -240,6 +239,11 @@ class Store:
             except StoreError:
                 return None
         return record
+
+    def record(self, key: str) -> dict[str, Any] | None:
+        """What was recorded for `key`, whether or not its artifacts are still there."""
+        data = self._read(posixpath.join("results", f"{key}.json"))
+        return None if data is None else dict(json.loads(data))
 
     def pointed(self, pointer: str) -> str | None:
         """The key that `pointer` leads to."""

@@ -15,8 +15,10 @@ from serial_runtime import SerialRuntime
 from pipelines.cli import cli
 from pipelines.execute import Point
 from pipelines.plan import Plan, make_plan
-from pipelines.run import Runner, StageStatus, preview
+from pipelines.resolve import preview
+from pipelines.run import Runner
 from pipelines.spec import read_dag
+from pipelines.status import StageStatus
 from pipelines.store import Store
 from stages.kinds import Kind
 

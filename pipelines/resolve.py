@@ -1,0 +1,116 @@
+"""Keys of planned stages as their inputs become known, what the store has for them, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pipelines.code import CodeIndex
+from pipelines.identity import KeyParts, explain, identity_config
+from pipelines.plan import Plan, PlannedStage
+from pipelines.status import StageStatus
+from pipelines.store import Store
+
+
+class Resolver:
+    """Keys of planned stages as their inputs become known, and what the store has for them."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.plan, self.store = plan, store
+        folder = Path(plan.file).resolve().parent
+        self._code = CodeIndex([folder])
+        self._reach: dict[type, dict[str, str]] = {}
+        self._sources: dict[str, Mapping[str, str]] = {}
+
+    def parts(self, planned: PlannedStage, statuses: Mapping[str, StageStatus]) -> KeyParts:
+        """Everything the key is made of; all inputs must be known."""
+        cls = planned.stage_class
+        if cls not in self._reach:
+            self._reach[cls] = self._code.reach(cls.__module__, cls.__qualname__)
+        inputs: dict[str, list[tuple[Mapping[str, Any], str]]] = {}
+        for name, wires in planned.needs.items():
+            many = cls.inputs[name].many
+            inputs[name] = [
+                (
+                    # Only a stage that compares cells sees where an input comes from.
+                    dict(statuses[wire.stage].planned.cell) if many else {},
+                    statuses[wire.stage].outputs[wire.output].digest,
+                )
+                for wire in wires
+            ]
+        making = f"{planned.word} {planned.config!r}"
+        if making not in self._sources:
+            self._sources[making] = dict(cls(planned.config).sources())
+        return KeyParts(
+            uses=planned.word,
+            config=identity_config(planned.config),
+            code=self._reach[cls],
+            inputs=inputs,
+            sources=self._sources[making],
+        )
+
+    def find(self, planned: PlannedStage, parts: KeyParts) -> tuple[dict[str, Any] | None, str]:
+        """The stored result for these parts, and why it is or is not there."""
+        record = self.store.result(parts.key)
+        if record is not None:
+            return record, "unchanged"
+        if planned.pinned:
+            pinned = self.store.pointed(f"pinned/{parts.key_without_code}")
+            record = self.store.result(pinned) if pinned else None
+            if record is not None:
+                changes = explain(KeyParts.from_json(record["parts"]), parts)
+                return record, "pinned, although " + "; ".join(changes)
+        return None, self.why_missing(planned, parts)
+
+    def why_missing(self, planned: PlannedStage, parts: KeyParts) -> str:
+        """What changed since the last result of this stage of this pipeline."""
+        last = self.store.pointed(self.pointer(planned))
+        if last is None:
+            return "it has no result yet"
+        if last == parts.key:
+            return "its artifacts are gone from the store"
+        record = self.store.record(last)
+        if record is None:
+            return "its last result is gone from the store"
+        old = KeyParts.from_json(record["parts"])
+        return "; ".join(explain(old, parts)) or "its last result is gone from the store"
+
+    def pointer(self, planned: PlannedStage) -> str:
+        # Matrix values are free text; a slash in one must not lead elsewhere.
+        return f"stages/{self.plan.pipeline}/{quote(planned.name, safe='[]=,+')}"
+
+
+def preview(
+    plan: Plan, store: Store, names: set[str] | None = None, anew: set[str] | None = None
+) -> list[StageStatus]:
+    """What a run would do, without running: reused, computed, or computed if inputs change."""
+    resolver = Resolver(plan, store)
+    statuses = {s.name: StageStatus(s) for s in plan.stages}
+    for planned in plan.stages:
+        status = statuses[planned.name]
+        if names is not None and planned.name not in names:
+            status.state, status.why = "skipped", "not asked for"
+            continue
+        unknown = [up for up in sorted(planned.upstream()) if statuses[up].state != "reused"]
+        if unknown:
+            first = plan[unknown[0]].stage if len(unknown) > 1 else unknown[0]
+            status.state = "computed"
+            status.why = f"waits for {first}; reused if that makes the bytes it made before"
+            continue
+        try:
+            status.parts = resolver.parts(planned, statuses)
+        except Exception as error:  # noqa: BLE001 - a stage's own sources() may raise anything
+            status.state, status.why = "failed", "its sources cannot be read"
+            status.error = f"{type(error).__name__}: {error}"
+            continue
+        status.key = status.parts.key
+        record, status.why = resolver.find(planned, status.parts)
+        if planned.name in (anew or ()):
+            record, status.why = None, "asked for anew"
+        if record is None:
+            status.state = "computed"
+        else:
+            status.take(record, store)
+    return list(statuses.values())
