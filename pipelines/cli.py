@@ -126,7 +126,12 @@ def run(
     def start_runtime() -> Any:
         from cluster.runtime import RayRuntime
 
-        return RayRuntime(workers=workers, address=address)
+        try:
+            return RayRuntime(workers=workers, address=address)
+        except Exception as error:  # noqa: BLE001 - Ray has many, and all mean the same here
+            where = f"joined at {address}" if address else "started on this machine"
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            _fail(f"Ray cannot be {where}: {reason[0]}")
 
     _stop_on_sigterm()
     recorder = Recorder(_tracking_uri(tracking_uri), planned, store)
