@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Scalar = str | int | float | bool
 
+# Fewer (<) trainings an arm cannot show how much trainings differ.
+FEW_SEEDS = 5
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -268,6 +271,8 @@ def sentences(
     """What the intervals allow to say, and what limits them."""
     said = []
     baseline = scores.arms[base]
+    count = len(scores.seeds)
+    pooled = scores.nats.sum(axis=2) / (math.log(2) * scores.utf8_bytes.sum())
     for comparison in compared:
         if comparison.arm == base:
             continue
@@ -282,14 +287,19 @@ def sentences(
             said.append(f"{name}: no difference to {baseline} can be claimed ({interval}).")
         else:
             amount = f"{change:.2%}" if change >= 0.00005 else "less than 0.01%"
-            said.append(f"{name} is {verdict} than {baseline} by {amount} ({interval}).")
-    count = len(scores.seeds)
+            few = ""
+            if count < FEW_SEEDS:
+                # So few trainings speak for themselves only; let the reader see each of them.
+                each = ", ".join(f"{d:+.4f}" for d in pooled[comparison.arm] - pooled[base])
+                few = f" on {'these' if count > 1 else 'this'} {count} {replicate_axis}"
+                few += f"{'s' if count > 1 else ''}: {each}"
+            said.append(f"{name} is {verdict} than {baseline} by {amount}{few} ({interval}).")
     said.append(
         f"Measured on {len(scores.ids)} held-out documents "
         f"({scores.utf8_bytes.sum() / 1024:.0f} KiB) with {count} "
         f"{replicate_axis}{'s' if count != 1 else ''} an arm."
     )
-    if count < 5:
+    if count < FEW_SEEDS:
         said.append(
             f"With {count} {replicate_axis}{'s' if count != 1 else ''} the spread between "
             "trainings is underestimated: read the intervals as too narrow."

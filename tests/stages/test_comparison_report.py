@@ -276,3 +276,21 @@ def test_an_arm_is_called_by_its_values_off_the_replicate_axis():
     assert arm_label({"arm": "edited", "seed": 1}, "seed") == "edited"
     assert arm_label({"arm": "edited", "size": 2, "seed": 1}, "seed") == "arm=edited, size=2"
     assert arm_label({"seed": 1}, "seed") == "all"
+
+
+@pytest.mark.parametrize(("seeds", "claimed_of_these"), [(2, True), (5, False)])
+def test_with_few_seeds_a_verdict_is_of_these_seeds_and_shows_each(
+    seeds: int, claimed_of_these: bool
+) -> None:
+    from operators.evaluation import paired_bootstrap
+    from stages.report import Scores, sentences
+
+    sizes = np.full(20, 100.0)
+    base = np.full((seeds, 20), 200.0)
+    nats = np.stack([base, base - np.arange(1, seeds + 1)[:, None]])
+    scores = Scores(["plain", "new"], [str(s) for s in range(seeds)], ["d"] * 20, nats, sizes)
+    compared = paired_bootstrap(nats, sizes, baseline=0, resamples=200, seed=0)
+    said = sentences(scores, compared, 0, 0.95, "seed")[0]
+    assert said.startswith("new is better than plain by")
+    assert ("on these 2 seeds: -0.0144, -0.0289" in said) == claimed_of_these
+    assert ("seeds" in said) == claimed_of_these
