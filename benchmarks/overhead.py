@@ -5,7 +5,6 @@
 - `--help` against an empty Python process;
 - `plan` of dag.yaml with every stage reused, and a run with nothing to compute, against the import
   of MLflow alone, which a run needs for its record;
-- a computed stage of no work on Ray, against a bare Ray task;
 - the hash of Arrow rows, value by value, against BLAKE2b over the same bytes in one buffer.
 
 Each pair is measured in turn, several times; figures are medians, and the ratio is the median of
@@ -31,20 +30,6 @@ import pyarrow as pa
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
-TOY_STAGE = """
-from stages.contract import Input, Kind, Output, RowStage
-
-
-class Same(RowStage):
-    inputs = {"documents": Input(Kind.DOCUMENTS, "any")}
-    outputs = {"documents": Output(Kind.DOCUMENTS, "the same")}
-
-    def apply(self, rows, context):
-        return rows
-"""
-
-CHAIN = 10
-
 
 def process(*command: str, environment: dict[str, str]) -> Callable[[], float]:
     def call() -> float:
@@ -69,51 +54,6 @@ def compare(name: str, ours: Callable[[], float], limit: Callable[[], float], ro
            f"{statistics.median(ratios):.2f} | {spread} | {rounds} |")  # fmt: skip
     print(row, flush=True)
     return row
-
-
-def chain_seconds(environment: dict[str, str]) -> Callable[[], float]:
-    """Seconds a computed stage, from the run's own clock between first and last stage."""
-    import json
-    import shutil
-
-    def call() -> float:
-        here = Path(environment["HERE"])
-        shutil.rmtree(here / "chain-store", ignore_errors=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", "run", "chain.yaml", "--json", "--store",
-             str(here / "chain-store"), "--workers", "2"],
-            env=environment, cwd=here, check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        stages = json.loads(done.stdout)
-        manifests = [
-            json.loads(path.read_text())["made_by"]
-            for path in (here / "chain-store" / "artifacts").glob("*/manifest.json")
-        ]
-        assert len(manifests) >= 1
-        computed = [s for s in stages if s["uses"].endswith("Same")]
-        assert all(s["state"] == "computed" for s in computed)
-        return sum(s["seconds"] for s in computed) / len(computed)
-
-    return call
-
-
-def bare_tasks() -> Callable[[], float]:
-    import ray
-
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False,
-             _node_ip_address="127.0.0.1", object_store_memory=128 * 2**20)  # fmt: skip
-
-    @ray.remote
-    def nothing() -> None:
-        return None
-
-    def call() -> float:
-        began = time.perf_counter()
-        for _ in range(CHAIN):
-            ray.get(nothing.remote())
-        return (time.perf_counter() - began) / CHAIN
-
-    return call
 
 
 def hashing() -> tuple[Callable[[], float], Callable[[], float], float]:
@@ -154,18 +94,7 @@ def main() -> None:
             "TOKENMILL_STORE": str(here / "store"),
             "MLFLOW_TRACKING_URI": f"sqlite:///{here / 'mlflow.db'}",
             "XDG_CACHE_HOME": str(here / "cache"),
-            "TEXTS": str(here / "texts"),
         }
-        (here / "texts").mkdir()
-        (here / "texts" / "a.txt").write_text("A text. " * 100)
-        (here / "same_stage.py").write_text(TOY_STAGE)
-        chain = ["pipeline: chain", "stages:",
-                 "  s0: {uses: corpus.documents, with: {sources: ['${TEXTS}/*.txt']}}"]  # fmt: skip
-        chain += [
-            f"  s{i}: {{uses: 'same_stage:Same', needs: {{documents: s{i - 1}}}}}"
-            for i in range(1, CHAIN + 1)
-        ]
-        (here / "chain.yaml").write_text("\n".join(chain) + "\n")
         dag = str(REPOSITORY / "dag.yaml")
         cli = ("-m", "pipelines.cli")
         print("computing dag.yaml once, for the runs that reuse it", flush=True)
@@ -185,9 +114,6 @@ def main() -> None:
             compare(f"hash of {size:.2f} GB of Arrow rows", ours, limit, 7, "s",
                     "BLAKE2b over as many bytes"),
         ]  # fmt: skip
-        stage = chain_seconds(environment)
-        rows.append(compare("a stage of no work, on its worker", stage, bare_tasks(), 3, "s",
-                            "a bare Ray task"))  # fmt: skip
     RESULTS.write_text(
         "# Measured\n\n"
         "Made by `python -m benchmarks.overhead` "
