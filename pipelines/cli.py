@@ -437,8 +437,8 @@ def _tracking_uri(uri: str | None) -> str:
 
 
 def _find(store: Store, thing: str) -> list[Any]:
+    from pipelines.files import StoreError
     from pipelines.lineage import find_artifacts
-    from pipelines.store import StoreError
 
     try:
         return find_artifacts(store, thing)

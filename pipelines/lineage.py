@@ -29,10 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.execute import Point
+from pipelines.files import StoreError
 from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.plan import Plan
 from pipelines.status import StageStatus
-from pipelines.store import Manifest, Store, StoreError
+from pipelines.store import Manifest, Store
 from stages.kinds import FILE_KINDS, Kind
 
 PARAM_LENGTH = 500  # what the run table can show; the whole config is in the store's record

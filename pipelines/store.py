@@ -20,22 +20,17 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.ipc
 
+from pipelines.files import Files, StoreError
 from pipelines.identity import DIGEST_BYTES, content_digest, rows_hash
 from stages.kinds import FILE_KINDS, SCHEMAS, Kind, schema_faults
 
 FORMAT = 1
-
-
-class StoreError(RuntimeError):
-    """The store does not hold what it should; the message says what, where, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +86,16 @@ class Store:
 
     def __init__(self, url: str) -> None:
         """`url` is a local path or anything fsspec can write: s3://bucket/prefix, memory://x."""
+        self.files = Files(url)
         self.url = url
-        filesystem, root = fsspec.core.url_to_fs(url)
-        self.filesystem = filesystem
-        self.root = str(root).rstrip("/")
 
-    @cached_property
+    @property
     def is_local(self) -> bool:
-        return "file" in _protocols(self.filesystem)
+        return self.files.is_local
 
     def address(self, *parts: str) -> str:
         """The address that other programs open: a plain path where the store is local."""
-        path = posixpath.join(self.root, *parts)
-        return path if self.is_local else str(self.filesystem.unstrip_protocol(path))
+        return self.files.address(*parts)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -126,23 +118,18 @@ class Store:
             raise TypeError(f"these rows are no {kind}: " + "; ".join(faults))
         table = table.replace_schema_metadata(None)
         name = f"part-{index:05d}.arrow"
-        path = posixpath.join(self.root, prefix, name)
-        self.filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
-        with (
-            self.filesystem.open(path, "wb") as file,
-            pa.ipc.new_file(file, table.schema) as writer,
-        ):
-            writer.write_table(table)
-        return Part(name, table.num_rows, int(self.filesystem.size(path)), rows_hash(table))
+        with self.files.writing(posixpath.join(prefix, name)) as file:
+            with pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+            size = file.tell()
+        return Part(name, table.num_rows, size, rows_hash(table))
 
     def write_files(self, prefix: str, folder: Path) -> list[Part]:
         """Copy a local folder into the store; the parts are in the order of their names."""
         parts = []
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             name = path.relative_to(folder).as_posix()
-            target = posixpath.join(self.root, prefix, name)
-            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
-            self.filesystem.put_file(str(path), target)
+            self.files.put(path, posixpath.join(prefix, name))
             parts.append(Part(name, 0, path.stat().st_size, _file_hash(path)))
         return parts
 
@@ -164,12 +151,12 @@ class Store:
         digest = content_digest(kind, schema, contents)
         manifest = Manifest(kind, digest, location, list(schema), list(parts), made_by)
         path = posixpath.join("artifacts", digest, "manifest.json")
-        if self._create(path, manifest.to_json()):
+        if self.files.create(path, manifest.to_json()):
             return manifest
         standing = self.manifest(digest)
         if self.faults(standing, contents=True):
             # Its shards were deleted or torn; the ones just written take their place.
-            self._overwrite(path, manifest.to_json())
+            self.files.overwrite(path, manifest.to_json())
             return manifest
         if standing.location != location:
             self.remove(location)
@@ -177,9 +164,7 @@ class Store:
 
     def remove(self, location: str) -> None:
         """Remove shards that no manifest names."""
-        path = posixpath.join(self.root, location)
-        if self.filesystem.exists(path):
-            self.filesystem.rm(path, recursive=True)
+        self.files.remove(location)
 
     def put_result(
         self, key: str, record: Mapping[str, Any], pointers: Sequence[str], *, anew: bool = False
@@ -190,15 +175,15 @@ class Store:
         """
         data = json.dumps(record, ensure_ascii=False).encode()
         path = posixpath.join("results", f"{key}.json")
-        if not self._create(path, data) and (anew or self.result(key) is None):
-            self._overwrite(path, data)
+        if not self.files.create(path, data) and (anew or self.result(key) is None):
+            self.files.overwrite(path, data)
         for pointer in pointers:
-            self._overwrite(posixpath.join("index", pointer), key.encode())
+            self.files.overwrite(posixpath.join("index", pointer), key.encode())
 
     def point(self, pointer: str, key: str) -> None:
         """Let `pointer` lead to the result of `key`."""
         if self.pointed(pointer) != key:
-            self._overwrite(posixpath.join("index", pointer), key.encode())
+            self.files.overwrite(posixpath.join("index", pointer), key.encode())
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -208,20 +193,19 @@ class Store:
         Raises:
             StoreError: there is no such artifact here.
         """
-        data = self._read(posixpath.join("artifacts", digest, "manifest.json"))
+        data = self.files.read(posixpath.join("artifacts", digest, "manifest.json"))
         if data is None:
             raise StoreError(f"there is no artifact {digest} in {self.url}")
         return Manifest.from_json(data)
 
     def artifacts(self) -> list[Manifest]:
         """Every artifact, by digest."""
-        folder = posixpath.join(self.root, "artifacts")
-        if not self.filesystem.exists(folder):
-            return []
-        digests = sorted(
-            posixpath.basename(p.rstrip("/")) for p in self.filesystem.ls(folder, False)
-        )
-        return [self.manifest(digest) for digest in digests]
+        found = []
+        for digest in self.files.names("artifacts"):
+            data = self.files.read(posixpath.join("artifacts", digest, "manifest.json"))
+            if data is not None:  # else its folder is being made, or cleaned away
+                found.append(Manifest.from_json(data))
+        return found
 
     def find(self, prefix: str) -> list[Manifest]:
         """The artifacts whose digest begins with `prefix`."""
@@ -242,12 +226,12 @@ class Store:
 
     def record(self, key: str) -> dict[str, Any] | None:
         """What was recorded for `key`, whether or not its artifacts are still there."""
-        data = self._read(posixpath.join("results", f"{key}.json"))
+        data = self.files.read(posixpath.join("results", f"{key}.json"))
         return None if data is None else dict(json.loads(data))
 
     def pointed(self, pointer: str) -> str | None:
         """The key that `pointer` leads to."""
-        data = self._read(posixpath.join("index", pointer))
+        data = self.files.read(posixpath.join("index", pointer))
         return None if data is None else data.decode()
 
     def faults(self, manifest: Manifest, *, contents: bool = False) -> list[str]:
@@ -255,14 +239,7 @@ class Store:
 
         Sizes are looked at each time an artifact is used; `contents` reads every byte.
         """
-        folder = posixpath.join(self.root, manifest.location)
-        try:
-            found = {
-                posixpath.relpath(path, folder): int(info["size"])
-                for path, info in self.filesystem.find(folder, detail=True).items()
-            }
-        except FileNotFoundError:
-            found = {}
+        found = self.files.sizes(manifest.location)
         faults = []
         for part in manifest.parts:
             if part.path not in found:
@@ -275,11 +252,11 @@ class Store:
 
     def read_part(self, manifest: Manifest, index: int) -> pa.Table:
         """One shard of rows; memory-mapped where the store is local."""
-        path = posixpath.join(self.root, manifest.location, manifest.parts[index].path)
+        path = self.files.full(manifest.location, manifest.parts[index].path)
         try:
             if self.is_local:
                 return pa.ipc.open_file(pa.memory_map(path)).read_all()
-            with self.filesystem.open(path, "rb") as file:
+            with self.files.filesystem.open(path, "rb") as file:
                 return pa.ipc.open_file(pa.BufferReader(file.read())).read_all()
         except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(
@@ -300,7 +277,7 @@ class Store:
     def folder(self, manifest: Manifest) -> Path:
         """A local folder with the files of the artifact; fetched once where the store is away."""
         if self.is_local:
-            return Path(self.root, manifest.location)
+            return Path(self.files.root, manifest.location)
         target = Path(tempfile.gettempdir(), f"tokenmill-{os.getuid()}", manifest.digest)
         if not target.exists():
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -308,8 +285,8 @@ class Store:
             for part in manifest.parts:
                 local = fetching / part.path
                 local.parent.mkdir(parents=True, exist_ok=True)
-                source = posixpath.join(self.root, manifest.location, part.path)
-                self.filesystem.get_file(source, str(local))
+                source = self.files.full(manifest.location, part.path)
+                self.files.filesystem.get_file(source, str(local))
             try:
                 fetching.rename(target)
             except OSError:  # another process was first, with the same bytes
@@ -319,54 +296,13 @@ class Store:
 
     def _content_hash(self, manifest: Manifest, part: Part) -> str:
         if manifest.kind in FILE_KINDS:
-            path = posixpath.join(self.root, manifest.location, part.path)
-            with self.filesystem.open(path, "rb") as file:  # the store's, not a fetched copy
+            path = self.files.full(manifest.location, part.path)
+            with self.files.filesystem.open(path, "rb") as file:  # the store's, not a fetched copy
                 return _stream_hash(file)
         try:
             return rows_hash(self.read_part(manifest, manifest.parts.index(part)))
         except StoreError:
             return ""
-
-    def _read(self, path: str) -> bytes | None:
-        try:
-            return bytes(self.filesystem.cat_file(posixpath.join(self.root, path)))
-        except FileNotFoundError:
-            return None
-
-    def _create(self, path: str, data: bytes) -> bool:
-        """Write a file whole, unless it is there already; says whether it did."""
-        target = posixpath.join(self.root, path)
-        if not self.is_local:
-            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
-            try:
-                self.filesystem.pipe_file(target, data, mode="create")
-            except FileExistsError:
-                return False
-            return True
-        written = self._temporary(target, data)
-        try:
-            os.link(written, target)  # fails where the name is taken, and is never half done
-        except FileExistsError:
-            return False
-        finally:
-            written.unlink()
-        return True
-
-    def _overwrite(self, path: str, data: bytes) -> None:
-        target = posixpath.join(self.root, path)
-        if self.is_local:
-            self._temporary(target, data).replace(target)
-        else:
-            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
-            self.filesystem.pipe_file(target, data)
-
-    @staticmethod
-    def _temporary(target: str, data: bytes) -> Path:
-        folder = Path(target).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f".{uuid.uuid4().hex}.tmp"
-        path.write_bytes(data)
-        return path
 
 
 def _file_hash(path: Path) -> str:
@@ -379,8 +315,3 @@ def _stream_hash(file: Any) -> str:
     while block := file.read(1 << 20):
         state.update(block)
     return state.hexdigest()
-
-
-def _protocols(filesystem: Any) -> tuple[str, ...]:
-    protocol = filesystem.protocol
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)

@@ -15,7 +15,8 @@ import pyarrow.dataset
 import pyarrow.ipc
 import pytest
 
-from pipelines.store import Manifest, Part, Store, StoreError
+from pipelines.files import StoreError
+from pipelines.store import Manifest, Part, Store
 from stages.kinds import DOCUMENTS, SCHEMAS, Kind
 
 SCHEMA = [(field.name, str(field.type)) for field in DOCUMENTS]
@@ -41,8 +42,8 @@ def put(store: Store, *shards: pa.Table, key: str = "0123456789abcdef", **more: 
 
 
 def files(store: Store) -> set[str]:
-    found = store.filesystem.find(store.root)
-    return {str(path).removeprefix(store.root).lstrip("/") for path in found}
+    found = store.files.filesystem.find(store.files.root)
+    return {str(path).removeprefix(store.files.root).lstrip("/") for path in found}
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -59,10 +60,10 @@ def tamper(store: Store) -> Callable[[Manifest, int, Callable[[bytes], bytes]], 
     """Change the bytes of a part behind the store's back."""
 
     def changed(manifest: Manifest, index: int, change: Callable[[bytes], bytes]) -> None:
-        path = f"{store.root}/{manifest.location}/{manifest.parts[index].path}"
-        data = change(store.filesystem.cat_file(path))
-        store.filesystem.rm(path)
-        store.filesystem.pipe_file(path, data)
+        path = f"{store.files.root}/{manifest.location}/{manifest.parts[index].path}"
+        data = change(store.files.filesystem.cat_file(path))
+        store.files.filesystem.rm(path)
+        store.files.filesystem.pipe_file(path, data)
 
     return changed
 
@@ -203,17 +204,17 @@ def test_a_shard_that_was_compressed_afterwards_has_the_same_content(
     store: Store, compression: str | None
 ) -> None:
     manifest = put(store, rows("a" * 1000, "b" * 1000))
-    path = f"{store.root}/{manifest.location}/{manifest.parts[0].path}"
+    path = f"{store.files.root}/{manifest.location}/{manifest.parts[0].path}"
     table = store.table(manifest)
     table = pa.Table.from_pylist(table.to_pylist(), table.schema)  # lets go of the file
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with (
-        store.filesystem.open(path, "wb") as file,
+        store.files.filesystem.open(path, "wb") as file,
         pa.ipc.new_file(file, table.schema, options=options) as writer,
     ):
         writer.write_table(table)
     part = manifest.parts[0]
-    repacked = Part(part.path, part.rows, int(store.filesystem.size(path)), part.hash)
+    repacked = Part(part.path, part.rows, int(store.files.filesystem.size(path)), part.hash)
     again = store.commit(Kind.DOCUMENTS, "shards/z", SCHEMA, [repacked], MADE_BY)
     assert again.digest == manifest.digest
     assert store._content_hash(manifest, part) == part.hash
@@ -308,7 +309,7 @@ def test_a_shard_of_another_size_is_found_and_the_result_is_gone(
 def test_a_shard_that_was_deleted_is_found_and_the_result_is_gone(store: Store) -> None:
     manifest = put(store, rows("a"), rows("b"))
     store.put_result("key", {"outputs": {"documents": manifest.digest}}, [])
-    store.filesystem.rm(f"{store.root}/{manifest.location}/part-00000.arrow")
+    store.files.filesystem.rm(f"{store.files.root}/{manifest.location}/part-00000.arrow")
     assert store.faults(manifest) == ["part-00000.arrow is gone"]
     assert store.result("key") is None
     store.remove(manifest.location)
@@ -319,7 +320,7 @@ def test_a_shard_that_was_deleted_is_found_and_the_result_is_gone(store: Store) 
 def test_a_result_whose_manifest_is_gone_is_gone(store: Store) -> None:
     manifest = put(store, rows("a"))
     store.put_result("key", {"outputs": {"documents": manifest.digest}}, [])
-    store.filesystem.rm(f"{store.root}/artifacts/{manifest.digest}", recursive=True)
+    store.files.filesystem.rm(f"{store.files.root}/artifacts/{manifest.digest}", recursive=True)
     assert store.result("key") is None
     with pytest.raises(StoreError, match=f"there is no artifact {manifest.digest} in"):
         store.manifest(manifest.digest)
@@ -346,7 +347,7 @@ def test_content_that_was_changed_is_found_only_where_contents_are_read(
 def test_committing_again_over_torn_shards_repairs_the_artifact(store: Store) -> None:
     manifest = put(store, rows("a"), run="first")
     store.put_result("key", {"outputs": {"documents": manifest.digest}}, [])
-    store.filesystem.rm(f"{store.root}/{manifest.location}/part-00000.arrow")
+    store.files.filesystem.rm(f"{store.files.root}/{manifest.location}/part-00000.arrow")
     repaired = put(store, rows("a"), run="second")
     assert repaired.digest == manifest.digest
     assert store.manifest(manifest.digest) == repaired

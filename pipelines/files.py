@@ -1,0 +1,199 @@
+"""Small promises on top of any fsspec filesystem: whole files, files created once, lists.
+
+Everything that the store and its neighbours write goes through here, so that the guarantees stand
+in one place: a file is either there and whole, or not there; `create` succeeds for one writer only;
+an error of the filesystem says what it means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import posixpath
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import fsspec
+
+TEMPORARY = ".tmp"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class StoreError(RuntimeError):
+    """The store does not hold what it should; the message says what, where, and what to do."""
+
+
+class StoreFull(StoreError):
+    """There is no room left; what was committed is as it was."""
+
+
+class Files:
+    """The files under one URL. Paths are relative to it and use `/`."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is a local path or anything fsspec can write: s3://bucket/prefix, memory://x."""
+        self.url = url
+        # A listing that was remembered would hide what another process has just written.
+        options = {"use_listings_cache": False} if "://" in url else {}
+        filesystem, root = fsspec.core.url_to_fs(url, **options)
+        self.filesystem = filesystem
+        self.root = str(root).rstrip("/")
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether the files are on a disk of this machine."""
+        return "file" in self._protocols
+
+    @cached_property
+    def is_shared(self) -> bool:
+        """Whether other processes see the files."""
+        return "memory" not in self._protocols
+
+    @property
+    def _protocols(self) -> tuple[str, ...]:
+        protocol = self.filesystem.protocol
+        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+    def full(self, *parts: str) -> str:
+        """The path as the filesystem knows it."""
+        return posixpath.join(self.root, *parts)
+
+    def address(self, *parts: str) -> str:
+        """The address that other programs open: a plain path where the store is local."""
+        path = self.full(*parts)
+        return path if self.is_local else str(self.filesystem.unstrip_protocol(path))
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def read(self, path: str) -> bytes | None:
+        """A whole file, or None where there is none."""
+        try:
+            return bytes(self.filesystem.cat_file(self.full(path)))
+        except FileNotFoundError:
+            return None
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Files under `folder`, at any depth: path relative to the folder -> bytes.
+
+        What is still being written by `create` or `overwrite` is left out.
+        """
+        base = self.full(folder)
+        try:
+            found = self.filesystem.find(base, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {
+            posixpath.relpath(path, base): int(info["size"])
+            for path, info in found.items()
+            if not path.endswith(TEMPORARY)
+        }
+
+    def names(self, folder: str) -> list[str]:
+        """What lies directly in `folder`, in order; empty where there is no such folder."""
+        try:
+            found = self.filesystem.ls(self.full(folder), detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        names = (posixpath.basename(path.rstrip("/")) for path in found)
+        return sorted(name for name in names if name and not name.endswith(TEMPORARY))
+
+    def exists(self, path: str) -> bool:
+        return bool(self.filesystem.exists(self.full(path)))
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[IO[bytes]]:
+        """A file to write into. It is nobody's until something that names it is written."""
+        target = self.full(path)
+        with self.room(target):
+            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+            with self.filesystem.open(target, "wb") as file:
+                yield file
+
+    def put(self, local: Path, path: str) -> None:
+        """Copy a local file."""
+        target = self.full(path)
+        with self.room(target):
+            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+            self.filesystem.put_file(str(local), target)
+
+    def copy(self, source: str, target: str) -> None:
+        """Give a file a second name; a link where the filesystem has links, else a copy."""
+        to = self.full(target)
+        with self.room(to):
+            if not self.is_local:
+                self.filesystem.cp_file(self.full(source), to)
+                return
+            Path(to).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(self.full(source), to)
+            except FileExistsError:
+                return
+            except OSError:
+                shutil.copyfile(self.full(source), to)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a file whole, unless it is there already; says whether it did."""
+        target = self.full(path)
+        with self.room(target):
+            if not self.is_local:
+                self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+                try:
+                    self.filesystem.pipe_file(target, data, mode="create")
+                except FileExistsError:
+                    return False
+                return True
+            with self._temporary(target, data) as written:
+                try:
+                    os.link(written, target)  # fails where the name is taken; never half done
+                except FileExistsError:
+                    return False
+                return True
+
+    def overwrite(self, path: str, data: bytes) -> None:
+        """Write a file whole, over the one that is there."""
+        target = self.full(path)
+        with self.room(target):
+            if self.is_local:
+                with self._temporary(target, data) as written:
+                    written.replace(target)
+            else:
+                self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+                self.filesystem.pipe_file(target, data)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a folder with all in it; no error where there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.rm(self.full(path), recursive=True)
+
+    @contextmanager
+    def room(self, target: str) -> Iterator[None]:
+        """Say in words that a disk is full."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise StoreFull(
+                f"there is no room left to write {target} ({error.strerror}); what was committed "
+                "before is as it was: make room (`tokenmill gc` shows what no run needs), or use "
+                "another store, and run again"
+            ) from error
+
+    @contextmanager
+    def _temporary(self, target: str, data: bytes) -> Iterator[Path]:
+        folder = Path(target).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f".{uuid.uuid4().hex}{TEMPORARY}"
+        try:
+            path.write_bytes(data)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)

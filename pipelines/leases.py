@@ -1,0 +1,170 @@
+"""Which runs are under way, which have been, and what each of them uses.
+
+    STORE/runs/RUN.json     one entry a run: who runs it, since when, and the keys it relies on
+
+An entry is written before a run looks up its first result and again before each key it relies on,
+so that whoever cleans up (`pipelines.gc`) sees what is in use. A run that is alive refreshes it;
+one that was killed stops, and is known to be dead: at once on its own machine, where the process is
+gone, and after `STALE_SECONDS` elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import posixpath
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.store import Store
+
+BEAT_SECONDS = 30.0
+STALE_SECONDS = 600.0
+
+
+@dataclass
+class RunEntry:
+    """One run of a plan, as the store knows it.
+
+    Attributes:
+        run: id of the run, 32 hexadecimal characters; the record has it as tag `tokenmill.id`.
+        tracking_run: id of its MLflow parent run, once known.
+        state: RUNNING, FINISHED, FAILED or KILLED.
+        stages: planned stage -> key of the result it relies on or is making.
+        attempts: prefixes in the store under which it writes.
+        beat: when it was last known to be alive, in seconds since 1970.
+    """
+
+    run: str
+    pipeline: str
+    host: str
+    pid: int
+    process_start: str
+    started: float
+    beat: float
+    state: str = "RUNNING"
+    tracking_run: str | None = None
+    stages: dict[str, str] = field(default_factory=dict)
+    attempts: list[str] = field(default_factory=list)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the run may still be at work."""
+        if self.state != "RUNNING":
+            return False
+        if self.host == socket.gethostname():
+            return process_start(self.pid) == self.process_start
+        return time.time() - self.beat < STALE_SECONDS
+
+
+class Lease:
+    """The entry of this process's run, kept fresh until it is closed. Safe to use in threads."""
+
+    def __init__(self, store: Store, pipeline: str) -> None:
+        now = time.time()
+        self._store = store
+        self._lock = threading.Lock()
+        self.entry = RunEntry(
+            run=uuid.uuid4().hex,
+            pipeline=pipeline,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            process_start=process_start(os.getpid()),
+            started=now,
+            beat=now,
+        )
+        self._ended = threading.Event()
+        self._write()
+        self._beating = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._beating.start()
+
+    def uses(self, keys: Mapping[str, str]) -> None:
+        """Say that stages rely on keys, before their results are looked up."""
+        with self._lock:
+            new = {name: key for name, key in keys.items() if self.entry.stages.get(name) != key}
+            self.entry.stages.update(new)
+        if new:
+            self._write()
+
+    def writes(self, prefix: str) -> None:
+        """Say that shards will be written under `prefix`, before the first is."""
+        with self._lock:
+            self.entry.attempts.append(prefix)
+        self._write()
+
+    def close(self, state: str, tracking_run: str | None = None) -> None:
+        """The run ended; the entry stays, and says with which results."""
+        self._ended.set()
+        with self._lock:
+            self.entry.state = state
+            self.entry.tracking_run = tracking_run or self.entry.tracking_run
+        self._write()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            with contextlib.suppress(OSError):  # the next beat may reach the store again
+                self._write()
+
+    def _write(self) -> None:
+        with self._lock:
+            self.entry.beat = time.time()
+            write_entry(self._store, self.entry)
+
+
+def write_entry(store: Store, entry: RunEntry) -> None:
+    """Write an entry whole, over the one that is there."""
+    data = json.dumps(asdict(entry), indent=1).encode()
+    store.files.overwrite(posixpath.join("runs", f"{entry.run}.json"), data)
+
+
+def run_entries(store: Store) -> list[RunEntry]:
+    """All runs that the store knows, the oldest first."""
+    entries = []
+    for name in store.files.names("runs"):
+        data = store.files.read(posixpath.join("runs", name))
+        if data is not None:
+            entries.append(RunEntry(**json.loads(data)))
+    return sorted(entries, key=lambda entry: entry.started)
+
+
+def find_run(store: Store, wanted: str) -> RunEntry | None:
+    """The run whose id, or whose MLflow run, is or begins with `wanted`; the last of several."""
+    found: Iterable[RunEntry] = (
+        entry
+        for entry in reversed(run_entries(store))
+        if entry.run.startswith(wanted) or (entry.tracking_run or "").startswith(wanted)
+    )
+    return next(iter(found), None)
+
+
+def process_start(pid: int) -> str:
+    """What tells a process from a later one with the same number; "" where there is none."""
+    try:
+        # Field 22 of the line, counted behind the name, which may hold spaces and brackets.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return _without_proc(pid)
+
+
+def _without_proc(pid: int) -> str:
+    if Path("/proc/self").exists():
+        return ""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    return "alive"
+
+
+def describe(entry: RunEntry) -> dict[str, Any]:
+    """An entry for `--json`."""
+    return {**asdict(entry), "alive": entry.alive}
