@@ -57,7 +57,7 @@ def compare(name: str, ours: Callable[[], float], limit: Callable[[], float], ro
 
 
 def hashing() -> tuple[Callable[[], float], Callable[[], float], float]:
-    from pipelines.identity import rows_hash
+    from pipelines.content import rows_hash
 
     generator = np.random.default_rng(0)
     words = np.array(["data", "model", "token", "mill", "Straße", "語"])

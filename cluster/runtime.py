@@ -7,6 +7,7 @@ messages home while it runs.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -32,13 +33,15 @@ class Needs:
 class Finished:
     """A task that ended: its value, or the error that ended it.
 
-    `lost` is true when the machinery failed (worker or node gone, out of memory), not the method.
+    `lost` is true when the machinery failed (worker or node gone, out of memory), not the method;
+    `cause` is the exception of the task itself.
     """
 
     task: str
     value: Any = None
     error: str | None = None
     lost: bool = False
+    cause: BaseException | None = None
 
 
 class Unschedulable(ValueError):
@@ -59,6 +62,8 @@ class RayRuntime:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # no GPU asked: none seen
         # Sums of floats depend on the number of threads, so it must not depend on the machine.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        # A task that needs more memory than there is would be tried again for ever.
+        os.environ.setdefault("RAY_task_oom_retries", "2")
         import ray
 
         self._ray = ray
@@ -83,7 +88,7 @@ class RayRuntime:
             if threading.current_thread() is threading.main_thread():
                 # Ray puts a handler of its own there that aborts; ending well is the caller's.
                 signal.signal(signal.SIGTERM, on_sigterm)
-        self._mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
+        self._mailbox = ray.remote(num_cpus=0, max_restarts=-1)(_Mailbox).remote()
         # Workers are kept between tasks, GPU workers too: a loaded model serves the next shard.
         self._call = ray.remote(max_calls=0)(_call)
         self._pending: dict[Any, str] = {}
@@ -144,14 +149,24 @@ class RayRuntime:
             try:
                 finished.append(Finished(task, self._ray.get(reference)))
             except self._ray.exceptions.RayTaskError as error:
-                finished.append(Finished(task, error=str(error.cause or error)))
+                cause = error.cause or error
+                finished.append(Finished(task, error=str(cause), cause=cause))
             except self._ray.exceptions.RayError as error:
                 finished.append(Finished(task, error=_first_line(error), lost=True))
         return finished
 
     def messages(self) -> list[Any]:
         """What tasks emitted since the last call, in the order of each task."""
-        return list(self._ray.get(self._mailbox.drain.remote()))
+        try:
+            return list(self._ray.get(self._mailbox.drain.remote(), timeout=10))
+        except self._ray.exceptions.RayError:
+            return []  # its process was lost, and is being replaced; what it held was for the eye
+
+    def abandon(self, task: str) -> None:
+        """End one task, at once; it will not be among those that ended."""
+        for reference in [r for r, name in self._pending.items() if name == task]:
+            del self._pending[reference]
+            self._ray.cancel(reference, force=True)
 
     def cancel(self) -> None:
         """End all tasks, at once."""
@@ -209,7 +224,22 @@ class _Sender:
         with self._lock:
             self._send()
             if self._last is not None:
-                ray.get(self._last)
+                with contextlib.suppress(ray.exceptions.RayError):
+                    ray.get(self._last, timeout=10)
+
+
+def current_attempt() -> int:
+    """How often the machinery has started the present task before; 0 outside of a cluster."""
+    import sys
+
+    if "ray" not in sys.modules:
+        return 0
+    from ray._private.worker import global_worker
+
+    try:
+        return int(global_worker.core_worker.get_current_task_attempt_number())
+    except AttributeError:
+        return 0  # no task of a cluster
 
 
 def _call(mailbox: Any, function: Callable[..., Any], arguments: Iterable[Any]) -> Any:

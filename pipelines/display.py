@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.execute import Point
+from pipelines.results import Point
 from pipelines.status import StageStatus
 
 STYLES = {

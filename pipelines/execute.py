@@ -11,91 +11,25 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from cluster.runtime import current_attempt
+from pipelines.faults import FaultInjected, suffer
+from pipelines.files import StoreError
 from pipelines.identity import canonical_json
+from pipelines.isolation import MethodError, apply_to_sound_rows, describe
+from pipelines.redact import redact_text
 from pipelines.registry import make_importable
-from pipelines.store import Manifest, Part, Store
+from pipelines.results import Point, Progress, StageTask, TaskResult, Written, summed
+from pipelines.shards import leave_note, take_over
+from pipelines.store import Manifest, Store
 from stages.contract import RowStage, Sink, Stage
 from stages.kinds import FILE_KINDS, SCHEMAS, Kind
 
 Emit = Callable[[Any], None]
-
-
-@dataclass(frozen=True)
-class StageTask:
-    """One call of a stage: all of it, or one shard of its first input.
-
-    Attributes:
-        stage: the planned stage's name, for messages.
-        module, name: where its class is.
-        folder: the folder of the DAG file, for a user's own stages.
-        inputs: input name -> (digest, cell) of each artifact wired to it.
-        prefix: the attempt's prefix in the store.
-        shard: index of the shard for a RowStage, else None.
-        retries: how often an exception of the method is tried again.
-    """
-
-    stage: str
-    module: str
-    name: str
-    folder: str
-    config: Mapping[str, Any]
-    store: str
-    inputs: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]]
-    prefix: str
-    shard: int | None = None
-    retries: int = 0
-
-
-@dataclass
-class Written:
-    """The parts of one output, and the schema of its rows."""
-
-    parts: list[Part] = field(default_factory=list)
-    schema: list[tuple[str, str]] = field(default_factory=list)
-
-
-@dataclass
-class TaskResult:
-    """What a task brings home. `began` and `ended` are times of the worker's clock, in seconds."""
-
-    shard: int | None
-    began: float
-    ended: float
-    outputs: dict[str, Written]
-    rows_in: int
-    metrics: dict[str, float]
-    counts: dict[str, int]
-    figures: dict[str, bytes]
-    reasons: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Progress:
-    stage: str
-    shard: int | None
-    done: int
-    total: int | None
-    unit: str
-
-
-@dataclass(frozen=True)
-class Point:
-    """A point of a curve."""
-
-    stage: str
-    metric: str
-    value: float
-    step: int
-
-
-class MethodError(RuntimeError):
-    """A stage's own code failed; the message names the row where one row did it."""
 
 
 class StoredArtifact:
@@ -146,9 +80,11 @@ class StoreSink:
         if self.written.schema and schema != self.written.schema:
             raise TypeError(f"shards of one output differ: {self.written.schema} and {schema}")
         self.written.schema = schema
-        self.written.parts.append(
-            self._store.write_rows(self._prefix, self._next, self._kind, rows)
-        )
+        try:
+            part = self._store.write_rows(self._prefix, self._next, self._kind, rows)
+        except OSError as error:
+            raise StoreError(f"the store {self._store.url} cannot be written: {error}") from error
+        self.written.parts.append(part)
         self._next += 1
         self.rows += rows.num_rows
         if self._kind is Kind.DROPPED:
@@ -167,7 +103,12 @@ class StoreSink:
         if self._kind in FILE_KINDS:
             if self._folder is None or not any(self._folder.iterdir()):
                 raise MethodError(f"the stage wrote no file of its {self._kind}")
-            self.written.parts = self._store.write_files(self._prefix, self._folder)
+            try:
+                self.written.parts = self._store.write_files(self._prefix, self._folder)
+            except OSError as error:
+                raise StoreError(
+                    f"the store {self._store.url} cannot be written: {error}"
+                ) from error
         elif not self.written.parts:
             # An output without rows is still one that opens.
             self.write(SCHEMAS[self._kind].empty_table())
@@ -202,13 +143,16 @@ def run_task(task: StageTask, emit: Emit) -> TaskResult:
 
     Raises:
         MethodError: the stage failed each time.
+        StoreError: an input is not what was written, or the store cannot be written.
     """
     for attempt in range(task.retries + 1):
         try:
-            return _run_once(task, emit)
-        except MethodError:
+            tries = (task.attempt, current_attempt(), attempt)
+            suffer(task.task_name, attempt=tries)
+            return _run_once(task, emit, again=any(tries), last=attempt == task.retries)
+        except (MethodError, FaultInjected) as error:
             if attempt == task.retries:
-                raise
+                raise MethodError(redact_text(str(error))) from error
     raise AssertionError("unreachable")
 
 
@@ -218,12 +162,21 @@ def stage_class(task: StageTask) -> type[Stage]:
     return found
 
 
-def _run_once(task: StageTask, emit: Emit) -> TaskResult:
+def _run_once(task: StageTask, emit: Emit, *, again: bool, last: bool) -> TaskResult:
     began = time.time()
     emit(Progress(task.stage, task.shard, 0, None, ""))
     store = Store(task.store)
+    if task.note is not None and task.shard is not None:
+        earlier = take_over(store, task.note, task.prefix, task.shard)
+        if earlier is not None:
+            leave_note(store, task.prefix, task.shard_key, earlier)
+            return earlier
     cls = stage_class(task)
     context = TaskContext(task, emit)
+    aside = 0
+    if task.shard is None and again:  # what an earlier try has written is no part of it
+        for name in cls.outputs:
+            store.remove(f"{task.prefix}/{name}")
     with ExitStack() as cleanup:
         sinks = {
             name: StoreSink(store, f"{task.prefix}/{name}", out.kind, task.shard or 0, cleanup)
@@ -233,14 +186,21 @@ def _run_once(task: StageTask, emit: Emit) -> TaskResult:
             if task.shard is None:
                 rows_in = _run_whole(task, cls, store, sinks, context)
             else:
-                rows_in = _run_shard(task, cls, store, sinks, context)
+                allowed = task.allowed if last else None
+                context, rows_in, rows_aside = _run_shard(task, cls, store, sinks, emit, allowed)
+                if rows_aside is not None:
+                    aside = rows_aside.num_rows
+                    prefix = f"{task.prefix}/{Kind.QUARANTINED}"
+                    sink = StoreSink(store, prefix, Kind.QUARANTINED, task.shard, cleanup)
+                    sink.write(rows_aside)
+                    sinks[Kind.QUARANTINED.value] = sink
             for sink in sinks.values():
                 sink.close()
-        except MethodError:
+        except (MethodError, StoreError):
             raise
         except Exception as error:
-            raise MethodError(_describe(error)) from error
-    return TaskResult(
+            raise MethodError(describe(error)) from error
+    result = TaskResult(
         shard=task.shard,
         began=began,
         ended=time.time(),
@@ -249,8 +209,12 @@ def _run_once(task: StageTask, emit: Emit) -> TaskResult:
         metrics=context.metrics,
         counts=context.counts,
         figures=context.figures,
-        reasons=_sum(sink.reasons for sink in sinks.values()),
+        reasons=summed(sink.reasons for sink in sinks.values()),
+        quarantined=aside,
     )
+    if task.shard is not None:
+        leave_note(store, task.prefix, task.shard_key, result)
+    return result
 
 
 def _open(task: StageTask, cls: type[Stage], store: Store, names: list[str]) -> dict[str, Any]:
@@ -270,9 +234,8 @@ def _run_whole(
 ) -> int:
     inputs = _open(task, cls, store, list(task.inputs))
     cls(cls.Config.model_validate_json(canonical_json(task.config))).run(inputs, sinks, context)
-    if cls.conserves is None:
-        return 0
-    return int(inputs[cls.conserves[0]].rows)
+    conservation = cls.conservation()
+    return 0 if conservation is None else int(inputs[conservation[0]].rows)
 
 
 _prepared: dict[str, RowStage] = {}
@@ -283,8 +246,13 @@ def _run_shard(
     cls: type[Stage],
     store: Store,
     sinks: Mapping[str, Sink],
-    context: TaskContext,
-) -> int:
+    emit: Emit,
+    allowed: int | None,
+) -> tuple[TaskContext, int, pa.Table | None]:
+    """Apply a RowStage to its shard: what it told, the rows that came in, those set aside.
+
+    `allowed` None: an exception is an exception, and the whole shard will be tried again.
+    """
     assert task.shard is not None
     assert issubclass(cls, RowStage)
     first, *others = task.inputs
@@ -297,52 +265,19 @@ def _run_shard(
         _prepared[making] = stage
     stage = _prepared[making]
     rows = store.read_part(store.manifest(task.inputs[first][0][0]), task.shard)
-    try:
-        made = stage.apply(rows, context)
-    except Exception as error:
-        raise MethodError(_name_the_row(stage, rows, error, task, context)) from error
-    tables = {next(iter(cls.outputs)): made} if isinstance(made, pa.Table) else made
+    context = TaskContext(task, emit)
+
+    def apply(part: pa.Table) -> Mapping[str, pa.Table]:
+        nonlocal context
+        context = TaskContext(task, emit)  # what a failed call has counted does not count
+        made = stage.apply(part, context)
+        return {next(iter(cls.outputs)): made} if isinstance(made, pa.Table) else made
+
+    aside: pa.Table | None = None
+    if allowed is None:
+        tables = apply(rows)
+    else:
+        tables, aside = apply_to_sound_rows(apply, rows, task.shard, allowed)
     for name, sink in sinks.items():
         sink.write(tables[name])
-    return int(rows.num_rows)
-
-
-def _name_the_row(
-    stage: RowStage, rows: pa.Table, error: Exception, task: StageTask, context: TaskContext
-) -> str:
-    """Halve the shard until one row is left that fails by itself."""
-    quiet = TaskContext(task, lambda _: None)
-    found = error
-    while rows.num_rows > 1:
-        middle = rows.num_rows // 2
-        for half in (rows.slice(0, middle), rows.slice(middle)):
-            try:
-                stage.apply(half, quiet)
-            except Exception as raised:  # noqa: BLE001 - any failure of the method counts
-                rows, found = half, raised
-                break
-        else:
-            return f"{_describe(error)} (shard {task.shard}; no single row fails by itself)"
-    name = rows.column("id")[0].as_py() if rows.num_rows else "none"
-    return f'{_describe(found)} (row "{name}" of shard {task.shard})'
-
-
-def _describe(error: BaseException) -> str:
-    frames = []
-    trace = error.__traceback__
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
-    place = ""
-    if frames:
-        code = frames[-1].tb_frame.f_code
-        place = f" at {Path(code.co_filename).name}:{frames[-1].tb_lineno} in {code.co_name}"
-    return f"{type(error).__name__}: {error}{place}"
-
-
-def _sum(counters: Any) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for counter in counters:
-        for name, amount in counter.items():
-            total[name] = total.get(name, 0) + amount
-    return total
+    return context, int(rows.num_rows), aside

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import posixpath
 import shutil
@@ -17,10 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import fsspec
+from blake3 import blake3
 
+CHECKSUM_BYTES = 16
+_BLOCK = 1 << 22
 TEMPORARY = ".tmp"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -31,6 +35,38 @@ class StoreError(RuntimeError):
 
 class StoreFull(StoreError):
     """There is no room left; what was committed is as it was."""
+
+
+def checksum_of(data: Any) -> str:
+    """`Files.checksum` of bytes in memory."""
+    return str(blake3(data, max_threads=blake3.AUTO).hexdigest(CHECKSUM_BYTES))
+
+
+class Written(io.RawIOBase):
+    """A file that is being written, and knows how long it is and the hash of its bytes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+        self._state = blake3(max_threads=blake3.AUTO)
+        self.size = 0
+
+    @property
+    def checksum(self) -> str:
+        return str(self._state.hexdigest(CHECKSUM_BYTES))
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._file.write(data)
+        self._state.update(data)
+        length = memoryview(data).nbytes
+        self.size += length
+        return length
+
+    def tell(self) -> int:
+        return self.size
 
 
 class Files:
@@ -106,23 +142,37 @@ class Files:
     def exists(self, path: str) -> bool:
         return bool(self.filesystem.exists(self.full(path)))
 
+    def checksum(self, path: str) -> str:
+        """Hash of a file's bytes.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        state = blake3(max_threads=blake3.AUTO)
+        if self.is_local:
+            state.update_mmap(self.full(path))
+        else:
+            with self.filesystem.open(self.full(path), "rb") as file:
+                while block := file.read(_BLOCK):
+                    state.update(block)
+        return str(state.hexdigest(CHECKSUM_BYTES))
+
     # -- writing ----------------------------------------------------------------------------------
 
     @contextmanager
-    def writing(self, path: str) -> Iterator[IO[bytes]]:
+    def writing(self, path: str) -> Iterator[Written]:
         """A file to write into. It is nobody's until something that names it is written."""
         target = self.full(path)
         with self.room(target):
             self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
             with self.filesystem.open(target, "wb") as file:
-                yield file
+                yield Written(file)
 
-    def put(self, local: Path, path: str) -> None:
+    def put(self, local: Path, path: str) -> Written:
         """Copy a local file."""
-        target = self.full(path)
-        with self.room(target):
-            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
-            self.filesystem.put_file(str(local), target)
+        with local.open("rb") as source, self.writing(path) as target:
+            shutil.copyfileobj(source, target, _BLOCK)
+        return target
 
     def copy(self, source: str, target: str) -> None:
         """Give a file a second name; a link where the filesystem has links, else a copy."""

@@ -28,10 +28,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.execute import Point
 from pipelines.files import StoreError
 from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.plan import Plan
+from pipelines.results import Point
 from pipelines.status import StageStatus
 from pipelines.store import Manifest, Store
 from stages.kinds import FILE_KINDS, Kind

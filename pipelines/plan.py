@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from pipelines.identity import canonical_json, identity_config
 from pipelines.located import InvalidDag, Located, Unset, Where, nearest, spell, spells
 from pipelines.registry import UnknownStage, find_stage, type_of
-from pipelines.spec import DagSpec, Resources, Retries, Scalar, StageSpec, describe
+from pipelines.spec import DagSpec, Resources, Retries, Scalar, StageSpec, Verify, describe
 from stages.contract import Input, Stage, StageConfig
 
 Cell = Mapping[str, Scalar]
@@ -63,6 +63,8 @@ class PlannedStage:
     resources: Resources
     retries: Retries
     pinned: bool
+    timeout: float | None = None  # seconds a task may run
+    quarantine: float = 0.0  # share of the rows that may be set aside
 
     def upstream(self) -> set[str]:
         return {wire.stage for wires in self.needs.values() for wire in wires}
@@ -77,6 +79,7 @@ class Plan:
     seed: int
     file: str
     stages: tuple[PlannedStage, ...]
+    verify: Verify = "on-open"
 
     def __getitem__(self, name: str) -> PlannedStage:
         return next(stage for stage in self.stages if stage.name == name)
@@ -121,7 +124,7 @@ def make_plan(spec: DagSpec) -> Plan:
     if spec.located.mistakes:
         raise InvalidDag(spec.located.mistakes)
     file = spec.located.file
-    return Plan(spec.pipeline, spec.description, spec.seed, file, tuple(planned))
+    return Plan(spec.pipeline, spec.description, spec.seed, file, tuple(planned), spec.verify)
 
 
 @dataclass(frozen=True)
@@ -292,6 +295,8 @@ class _Planner:
                     resources=stage.resources,
                     retries=stage.retries,
                     pinned=stage.code == "pinned",
+                    timeout=stage.timeout,
+                    quarantine=stage.quarantine,
                 )
             )
         sound = len(self.located.mistakes) == before

@@ -25,8 +25,10 @@ from pipelines.located import (
     spell,
 )
 
-TOP_KEYS = ("pipeline", "description", "seed", "stages")
-STAGE_KEYS = ("uses", "needs", "with", "matrix", "resources", "retries", "code")
+TOP_KEYS = ("pipeline", "description", "seed", "verify", "stages")
+STAGE_KEYS = (
+    "uses", "needs", "with", "matrix", "resources", "retries", "timeout", "quarantine", "code",
+)  # fmt: skip
 RESOURCE_KEYS = ("cpus", "gpus", "memory")
 RETRY_KEYS = ("task", "infrastructure")
 
@@ -36,6 +38,14 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)?")
 _UNITS = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
           "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
 
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|sec|min|h|d)?")
+_SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "d": 86400}
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%)?")
+
+# One row in a thousand may be set aside: a poison row does not stop a corpus, a broken method does.
+QUARANTINE_SHARE = 0.001
+
+Verify = Literal["on-open", "always"]
 Scalar = str | int | float | bool
 
 
@@ -56,7 +66,9 @@ class Resources:
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a task is tried again: after an exception of the method, after a lost worker."""
+    """How often a task is tried again: after an exception of the method; after the machinery
+    failed it (a lost worker or node, a task over its time limit, a store out of reach).
+    """
 
     task: int = 0
     infrastructure: int = 3
@@ -73,6 +85,8 @@ class StageSpec:
     matrix: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
     retries: Retries = field(default_factory=Retries)
+    timeout: float | None = None
+    quarantine: float = QUARANTINE_SHARE
     code: Literal["auto", "pinned"] = "auto"
 
     @property
@@ -89,6 +103,7 @@ class DagSpec:
     description: str
     stages: Mapping[str, StageSpec]
     located: Located
+    verify: Verify = "on-open"
 
     def is_named(self, stage: str) -> bool:
         """Whether the file has an entry of this name, sound or not."""
@@ -186,7 +201,14 @@ class _Reader:
             description=str(data.get("description") or ""),
             stages=specs,
             located=self.located,
+            verify=self._verify(data),
         )
+
+    def _verify(self, data: Mapping[str, Any]) -> Verify:
+        given = data.get("verify", "on-open")
+        if given not in ("on-open", "always"):
+            self._wrong(("verify",), '"on-open" or "always"', given)
+        return "always" if given == "always" else "on-open"
 
     def _stage(self, name: str, body: Any) -> StageSpec | None:
         where: Where = ("stages", name)
@@ -212,6 +234,8 @@ class _Reader:
             matrix=self._matrix(body, where),
             resources=self._resources(body, where),
             retries=self._retries(body, where),
+            timeout=self._timeout(body, where),
+            quarantine=self._quarantine(body, where),
             code=self._code(body, where),
         )
         # Without a type it takes no part in the plan, but what else it says was looked at.
@@ -271,6 +295,26 @@ class _Reader:
         return Retries(
             self._integer(given, here, "task", 0), self._integer(given, here, "infrastructure", 3)
         )
+
+    def _timeout(self, body: Mapping[str, Any], where: Where) -> float | None:
+        given = body.get("timeout")
+        if given is None:
+            return None
+        match = None if isinstance(given, bool) else _DURATION.fullmatch(str(given))
+        seconds = float(match.group(1)) * _SECONDS[match.group(2) or "s"] if match else 0.0
+        if not seconds > 0:
+            self._wrong((*where, "timeout"), "a time such as 90s, 20min or 2h", given)
+            return None
+        return seconds
+
+    def _quarantine(self, body: Mapping[str, Any], where: Where) -> float:
+        given = body.get("quarantine", QUARANTINE_SHARE)
+        match = None if isinstance(given, bool) else _SHARE.fullmatch(str(given))
+        share = float(match.group(1)) / (100 if match.group(2) else 1) if match else -1.0
+        if not 0 <= share <= 1:
+            self._wrong((*where, "quarantine"), "a share from 0 to 1, or such as 0.1%", given)
+            return QUARANTINE_SHARE
+        return share
 
     def _code(self, body: Mapping[str, Any], where: Where) -> Literal["auto", "pinned"]:
         given = body.get("code", "auto")

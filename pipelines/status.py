@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from pipelines.execute import Point
 from pipelines.identity import KeyParts
 from pipelines.plan import PlannedStage
+from pipelines.results import Point
 from pipelines.store import Manifest, Store
 from stages.kinds import FILE_KINDS
 
@@ -29,6 +29,9 @@ class StageStatus:
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    quarantined: int = 0  # rows set aside, each with its exception
+    shards: int = 0
+    shards_resumed: int = 0  # of them found finished by an interrupted attempt
     done: int = 0
     total: int | None = None
     unit: str = "rows"
@@ -40,6 +43,7 @@ class StageStatus:
         self.outputs = {name: store.manifest(d) for name, d in record["outputs"].items()}
         self.metrics = dict(record["metrics"])
         self.dropped = dict(record["dropped"])
+        self.quarantined = int(record.get("quarantined", 0))
         self.run_id = record["run"]
 
     @property
@@ -77,6 +81,9 @@ class StageStatus:
             },
             "metrics": self.metrics,
             "dropped": self.dropped,
+            "quarantined": self.quarantined,
+            "shards": self.shards,
+            "shards_resumed": self.shards_resumed,
             "error": self.error or None,
         }
 

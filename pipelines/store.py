@@ -12,7 +12,6 @@ manifest stands, the other run uses it and removes its own shards.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import posixpath
@@ -21,26 +20,54 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.ipc
 
-from pipelines.files import Files, StoreError
-from pipelines.identity import DIGEST_BYTES, content_digest, rows_hash
+from pipelines.content import content_digest, id_sums, rows_hash
+from pipelines.files import Files, StoreError, checksum_of
 from stages.kinds import FILE_KINDS, SCHEMAS, Kind, schema_faults
 
-FORMAT = 1
+FORMAT = 2
+
+
+class TornArtifact(StoreError):
+    """A shard or file of an artifact is gone or is not what was written."""
+
+    def __init__(self, digest: str, path: str, reason: str) -> None:
+        super().__init__(digest, path, reason)
+        self.digest, self.path, self.reason = digest, path, reason
+
+    def __str__(self) -> str:
+        return (
+            f"shard {self.path} of artifact {self.digest} cannot be used ({self.reason}); "
+            "run again to compute it anew"
+        )
+
+
+# What this process has compared with its checksum: opened again and again, it is read once.
+_CHECKED: set[tuple[str, str, str]] = set()
 
 
 @dataclass(frozen=True)
 class Part:
-    """One shard or file of an artifact: its path under the artifact's location, and its content."""
+    """One shard or file of an artifact.
+
+    Attributes:
+        path: under the artifact's location.
+        hash: of its content, value by value; of a file that is no rows, of its bytes.
+        checksum: of its bytes as they lie in the store.
+        ids: sum of the hashes of its rows' ids modulo 2**64, in hexadecimal: equal sums on both
+            sides of a stage mean that no row was lost or doubled.
+    """
 
     path: str
     rows: int
     bytes: int
     hash: str
+    checksum: str = ""
+    ids: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +115,7 @@ class Store:
         """`url` is a local path or anything fsspec can write: s3://bucket/prefix, memory://x."""
         self.files = Files(url)
         self.url = url
+        self.verify: Literal["on-open", "always"] = "on-open"
 
     @property
     def is_local(self) -> bool:
@@ -118,19 +146,21 @@ class Store:
             raise TypeError(f"these rows are no {kind}: " + "; ".join(faults))
         table = table.replace_schema_metadata(None)
         name = f"part-{index:05d}.arrow"
-        with self.files.writing(posixpath.join(prefix, name)) as file:
-            with pa.ipc.new_file(file, table.schema) as writer:
-                writer.write_table(table)
-            size = file.tell()
-        return Part(name, table.num_rows, size, rows_hash(table))
+        with (
+            self.files.writing(posixpath.join(prefix, name)) as file,
+            pa.ipc.new_file(file, table.schema) as writer,
+        ):
+            writer.write_table(table)
+        _, ids = id_sums(table)
+        return Part(name, table.num_rows, file.size, rows_hash(table), file.checksum, f"{ids:016x}")
 
     def write_files(self, prefix: str, folder: Path) -> list[Part]:
         """Copy a local folder into the store; the parts are in the order of their names."""
         parts = []
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             name = path.relative_to(folder).as_posix()
-            self.files.put(path, posixpath.join(prefix, name))
-            parts.append(Part(name, 0, path.stat().st_size, _file_hash(path)))
+            file = self.files.put(path, posixpath.join(prefix, name))
+            parts.append(Part(name, 0, file.size, file.checksum, file.checksum))
         return parts
 
     def commit(
@@ -165,6 +195,20 @@ class Store:
     def remove(self, location: str) -> None:
         """Remove shards that no manifest names."""
         self.files.remove(location)
+
+    def condemn(self, digest: str, why: str) -> None:
+        """Take an artifact out of use: what is left of it is not what was written.
+
+        Its manifest is set aside under another name, with the reason; the next run that needs the
+        artifact computes it anew.
+        """
+        path = posixpath.join("artifacts", digest, "manifest.json")
+        data = self.files.read(path)
+        if data is None:
+            return
+        aside = {**json.loads(data), "condemned": why}
+        self.files.overwrite(f"{path}.condemned", json.dumps(aside, indent=1).encode())
+        self.files.remove(path)
 
     def put_result(
         self, key: str, record: Mapping[str, Any], pointers: Sequence[str], *, anew: bool = False
@@ -212,13 +256,16 @@ class Store:
         return [m for m in self.artifacts() if m.digest.startswith(prefix)]
 
     def result(self, key: str) -> dict[str, Any] | None:
-        """What `key` made, or None where it made nothing or its artifacts are gone or torn."""
+        """What `key` made, or None where it made nothing or its artifacts are gone or torn.
+
+        Sizes are looked at; with `verify` "always", every byte.
+        """
         record = self.record(key)
         if record is None:
             return None
         for digest in record["outputs"].values():
             try:
-                if self.faults(self.manifest(digest)):
+                if self.faults(self.manifest(digest), contents=self.verify == "always"):
                     return None
             except StoreError:
                 return None
@@ -246,23 +293,41 @@ class Store:
                 faults.append(f"{part.path} is gone")
             elif found[part.path] != part.bytes:
                 faults.append(f"{part.path} has {found[part.path]} bytes instead of {part.bytes}")
-            elif contents and self._content_hash(manifest, part) != part.hash:
+            elif contents and not self._is_as_written(manifest, part):
                 faults.append(f"{part.path} has other content than was written")
         return faults
 
     def read_part(self, manifest: Manifest, index: int) -> pa.Table:
-        """One shard of rows; memory-mapped where the store is local."""
-        path = self.files.full(manifest.location, manifest.parts[index].path)
+        """One shard of rows; memory-mapped where the store is local.
+
+        Its bytes are compared with what was written the first time a process opens it.
+
+        Raises:
+            TornArtifact: the shard is gone, torn or changed.
+        """
+        part = manifest.parts[index]
+        path = self.files.full(manifest.location, part.path)
         try:
             if self.is_local:
+                self._check(manifest, part)
                 return pa.ipc.open_file(pa.memory_map(path)).read_all()
             with self.files.filesystem.open(path, "rb") as file:
-                return pa.ipc.open_file(pa.BufferReader(file.read())).read_all()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(
-                f"shard {path} of artifact {manifest.digest} cannot be read ({error}); "
-                "run again to compute it anew"
-            ) from error
+                data = file.read()
+            if part.checksum and checksum_of(data) != part.checksum:
+                raise TornArtifact(manifest.digest, path, "it has other bytes than were written")
+            return pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise TornArtifact(manifest.digest, path, str(error)) from error
+
+    def _check(self, manifest: Manifest, part: Part) -> None:
+        """Compare a part with its checksum, once a process."""
+        seen = (self.files.root, manifest.location, part.path)
+        if seen in _CHECKED:
+            return
+        if not self._is_as_written(manifest, part):
+            path = self.files.full(manifest.location, part.path)
+            raise TornArtifact(manifest.digest, path, "it has other bytes than were written")
+        _CHECKED.add(seen)
 
     def batches(self, manifest: Manifest) -> Iterator[pa.RecordBatch]:
         """All rows in order, in record batches."""
@@ -277,6 +342,8 @@ class Store:
     def folder(self, manifest: Manifest) -> Path:
         """A local folder with the files of the artifact; fetched once where the store is away."""
         if self.is_local:
+            for part in manifest.parts:
+                self._check(manifest, part)
             return Path(self.files.root, manifest.location)
         target = Path(tempfile.gettempdir(), f"tokenmill-{os.getuid()}", manifest.digest)
         if not target.exists():
@@ -286,7 +353,12 @@ class Store:
                 local = fetching / part.path
                 local.parent.mkdir(parents=True, exist_ok=True)
                 source = self.files.full(manifest.location, part.path)
-                self.files.filesystem.get_file(source, str(local))
+                try:
+                    self.files.filesystem.get_file(source, str(local))
+                except FileNotFoundError as error:
+                    raise TornArtifact(manifest.digest, source, "it is gone") from error
+                if checksum_of(local.read_bytes()) != part.checksum:
+                    raise TornArtifact(manifest.digest, source, "it has other bytes")
             try:
                 fetching.rename(target)
             except OSError:  # another process was first, with the same bytes
@@ -294,24 +366,9 @@ class Store:
                     (fetching / part.path).unlink()
         return target
 
-    def _content_hash(self, manifest: Manifest, part: Part) -> str:
-        if manifest.kind in FILE_KINDS:
-            path = self.files.full(manifest.location, part.path)
-            with self.files.filesystem.open(path, "rb") as file:  # the store's, not a fetched copy
-                return _stream_hash(file)
+    def _is_as_written(self, manifest: Manifest, part: Part) -> bool:
+        path = posixpath.join(manifest.location, part.path)
         try:
-            return rows_hash(self.read_part(manifest, manifest.parts.index(part)))
-        except StoreError:
-            return ""
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return _stream_hash(file)
-
-
-def _stream_hash(file: Any) -> str:
-    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    while block := file.read(1 << 20):
-        state.update(block)
-    return state.hexdigest()
+            return self.files.checksum(path) == part.checksum
+        except FileNotFoundError:
+            return False

@@ -144,8 +144,9 @@ class Stage(ABC):
     """One word of the DAG language. Subclass it, declare inputs and outputs, write `run`.
 
     `word` is how a DAG says it (`corpus.clean`); a stage in a file of your own needs none and is
-    written `my_file:ClassName`. `conserves` names the input whose every row must be accounted for
-    in the outputs listed with it: rows in = rows out + rows dropped, or the stage fails.
+    written `my_file:ClassName`. `conserves` names the input whose every row must be found again, by
+    its `id` and once, in the outputs listed with it; the engine checks it before a stage succeeds.
+    A `RowStage` conserves its rows without saying so (see `conservation`).
     """
 
     word: ClassVar[str] = ""
@@ -165,6 +166,11 @@ class Stage(ABC):
         """
         return {}
 
+    @classmethod
+    def conservation(cls) -> tuple[str, tuple[str, ...]] | None:
+        """The input whose rows must be accounted for, and the outputs to find them in."""
+        return cls.conserves
+
     @abstractmethod
     def run(
         self,
@@ -179,7 +185,25 @@ class RowStage(Stage):
     """A stage that treats each shard of its first input by itself.
 
     The first input gives the rows; further inputs (a model, a tokenizer) are the same for all.
+    What becomes of a row must not depend on the others in its shard. A row at which `apply` raises
+    is set aside in the output `quarantined`, up to the share that the DAG allows.
+
+    Where an output has the kind of the first input, every row must be found again in the outputs of
+    that kind, in a `dropped` one, or among those set aside. `expands = True` is for a stage that
+    makes rows of its own out of each (units, permutations), where nothing can be counted.
     """
+
+    expands: ClassVar[bool] = False
+
+    @classmethod
+    def conservation(cls) -> tuple[str, tuple[str, ...]] | None:
+        if cls.conserves is not None or cls.expands:
+            return cls.conserves
+        name, rows = next(iter(cls.inputs.items()))
+        if all(output.kind is not rows.kind for output in cls.outputs.values()):
+            return None
+        kinds = (rows.kind, Kind.DROPPED)
+        return name, tuple(n for n, output in cls.outputs.items() if output.kind in kinds)
 
     def prepare(self, inputs: Mapping[str, Any]) -> None:
         """Load what every shard needs, once a worker. `inputs` lacks the rows."""

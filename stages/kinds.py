@@ -23,6 +23,7 @@ class Kind(StrEnum):
     METRICS = "metrics"
     REPORT = "report"
     DROPPED = "dropped"
+    QUARANTINED = "quarantined"
 
 
 FILE_KINDS = frozenset({Kind.MODEL, Kind.TOKENIZER})
@@ -90,6 +91,9 @@ DROPPED = pa.schema(
     ]
 )
 
+# What the engine sets aside: the row as it came in, with all its columns, and the exception.
+QUARANTINED = pa.schema([("id", pa.string()), ("error", pa.string())])
+
 SCHEMAS: dict[Kind, pa.Schema] = {
     Kind.DOCUMENTS: DOCUMENTS,
     Kind.BITEXT: BITEXT,
@@ -97,6 +101,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     Kind.METRICS: METRICS,
     Kind.REPORT: REPORT,
     Kind.DROPPED: DROPPED,
+    Kind.QUARANTINED: QUARANTINED,
 }
 
 

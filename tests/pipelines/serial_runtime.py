@@ -68,11 +68,15 @@ class SerialRuntime:
         try:
             return [Finished(task, function(*arguments, self._messages.append))]
         except Exception as error:  # noqa: BLE001 - as a worker would, whatever it was
-            return [Finished(task, error=str(error))]
+            return [Finished(task, error=str(error), cause=error)]
 
     def messages(self) -> list[Any]:
         messages, self._messages = self._messages, []
         return messages
+
+    def abandon(self, task: str) -> None:
+        self.calls.append(f"abandon {task}")
+        self._waiting = [w for w in self._waiting if w[0] != task]
 
     def cancel(self) -> None:
         self.calls.append("cancel")

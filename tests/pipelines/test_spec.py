@@ -34,6 +34,7 @@ def test_a_stage_has_what_the_file_says(read: Callable[..., DagSpec]) -> None:
         pipeline: trial-1
         description: what it is for
         seed: 17
+        verify: always
         stages:
           a:
             uses: toy_stages:Make
@@ -42,6 +43,8 @@ def test_a_stage_has_what_the_file_says(read: Callable[..., DagSpec]) -> None:
             matrix: {arm: [l, r], seed: [1, 2]}
             resources: {cpus: 2, gpus: auto, memory: 1.5GiB}
             retries: {task: 2, infrastructure: 5}
+            timeout: 20min
+            quarantine: 2%
             code: pinned
         """
     )
@@ -54,6 +57,7 @@ def test_a_stage_has_what_the_file_says(read: Callable[..., DagSpec]) -> None:
     assert stage.resources == Resources(2.0, "auto", 3 * 2**29)
     assert stage.retries == Retries(2, 5)
     assert stage.code == "pinned"
+    assert (stage.timeout, stage.quarantine, spec.verify) == (1200.0, 0.02, "always")
 
 
 def test_what_a_file_leaves_out_has_defaults(read: Callable[..., DagSpec]) -> None:
@@ -63,6 +67,7 @@ def test_what_a_file_leaves_out_has_defaults(read: Callable[..., DagSpec]) -> No
     assert (spec.seed, spec.description) == (0, "")
     assert (stage.resources, stage.retries) == (Resources(1.0, 0.0, None), Retries(0, 3))
     assert (stage.code, stage.matrix, stage.needs, stage.settings) == ("auto", {}, {}, {})
+    assert (stage.timeout, stage.quarantine, spec.verify) == (None, 0.001, "on-open")
 
 
 def test_a_number_of_retries_counts_those_of_the_method(read: Callable[..., DagSpec]) -> None:
@@ -77,6 +82,48 @@ def test_memory_is_a_size_with_a_unit(read: Callable[..., DagSpec], text: str, s
     spec = read(STAGE + f"    resources: {{memory: {text}}}\n")
     assert said(spec) == []
     assert spec.stages["a"].resources.memory == size
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("1.5 min", 90), ("2h", 7200), ("1d", 86400), ("0.5s", 0.5)],
+)
+def test_a_time_limit_is_a_time_with_a_unit(
+    read: Callable[..., DagSpec], text: str, seconds: float
+) -> None:
+    spec = read(STAGE + f"    timeout: {text}\n")
+    assert said(spec) == []
+    assert spec.stages["a"].timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("0", 0), ("1", 1), ("0.25", 0.25), ("0.1%", 0.001), ("100 %", 1)]
+)
+def test_the_share_that_may_be_set_aside_is_a_share_or_a_percentage(
+    read: Callable[..., DagSpec], text: str, share: float
+) -> None:
+    spec = read(STAGE + f"    quarantine: {text}\n")
+    assert said(spec) == []
+    assert spec.stages["a"].quarantine == share
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["timeout: 0", "timeout: -5s", "timeout: soon", "timeout: true", "timeout: 5 years",
+     "quarantine: 2", "quarantine: 101%", "quarantine: -1", "quarantine: some",
+     "quarantine: true"],
+)  # fmt: skip
+def test_a_time_or_a_share_that_is_none_is_a_mistake_with_its_line(
+    read: Callable[..., DagSpec], line: str
+) -> None:
+    (mistake,) = said(read(STAGE + f"    {line}\n"))
+    key = line.partition(":")[0]
+    assert mistake.startswith(f"5: stages.a.{key}: should be a ")
+
+
+def test_how_to_verify_is_one_of_two_words(read: Callable[..., DagSpec]) -> None:
+    (mistake,) = said(read(STAGE + "verify: never\n"))
+    assert mistake.startswith('5: verify: should be "on-open" or "always"')
 
 
 # -- mistakes --------------------------------------------------------------------------------------
@@ -123,7 +170,7 @@ def test_memory_is_a_size_with_a_unit(read: Callable[..., DagSpec], text: str, s
         (
             "pipeline: p\nstages:\n  a: toy\n",
             "3: stages.a: should be a mapping with the keys uses, needs, with, matrix, resources, "
-            "retries, code, and is 'toy' (text)",
+            "retries, timeout, quarantine, code, and is 'toy' (text)",
         ),
         (
             "pipeline: p\nstages:\n  a:\n    with: {}\n",

@@ -1,0 +1,140 @@
+"""The digest of Arrow rows, by value: the same wherever and however the rows lie.
+
+Independent of chunking, slices, padding, what lies under nulls, compression and metadata; dependent
+on names and types of columns, on the order of columns and rows, and on every value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+from blake3 import blake3
+
+from pipelines.identity import DIGEST_BYTES, canonical_json, hash_bytes
+
+
+def rows_hash(table: pa.Table) -> str:
+    """Hash of the rows of a table by value.
+
+    Independent of chunking, slicing, padding, what lies under nulls, compression and metadata;
+    dependent on column names, types, the order of columns and rows, and every value. Dictionary
+    columns count as the values they stand for.
+    """
+    state = blake3(max_threads=blake3.AUTO)
+    _update(state, str(table.num_rows).encode())
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        array = column.combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+        _update(state, name.encode())
+        _hash_array(state, array)
+    return str(state.hexdigest(DIGEST_BYTES))
+
+
+def content_digest(kind: str, schema: Iterable[tuple[str, str]], parts: Iterable[str]) -> str:
+    """Digest of an artifact: its kind, its schema, and the hash of each shard or file in order."""
+    return hash_bytes(
+        kind.encode(), canonical_json([list(field) for field in schema]), canonical_json([*parts])
+    )
+
+
+def _update(state: Any, data: Any) -> None:
+    """Hash bytes, or the values of an array of NumPy as they lie, behind their length."""
+    if isinstance(data, np.ndarray):
+        data = np.ascontiguousarray(data).view(np.uint8).data if data.size else b""
+    state.update(len(data).to_bytes(8, "little"))
+    state.update(data)
+
+
+def _hash_array(state: Any, array: pa.Array) -> None:
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    kind = array.type
+    _update(state, str(kind).encode())
+    if array.null_count:
+        valid = array.is_valid().to_numpy(zero_copy_only=False)
+        _update(state, np.packbits(valid))
+    else:
+        _update(state, b"")
+    if pa.types.is_null(kind):
+        return
+    if pa.types.is_struct(kind):
+        for index in range(kind.num_fields):
+            # flatten applies the struct's own nulls and offset to its children.
+            _hash_array(state, array.flatten()[index])
+        return
+    if pa.types.is_map(kind):
+        array = array.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
+        kind = array.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        lengths = pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())
+        _update(state, lengths.to_numpy(zero_copy_only=False))
+        _hash_array(state, array.flatten())
+        return
+    if pa.types.is_fixed_size_list(kind):
+        _hash_array(state, array.flatten())
+        return
+    if pa.types.is_boolean(kind):
+        values = pc.fill_null(array, False).to_numpy(zero_copy_only=False)
+        _update(state, np.packbits(values))
+        return
+    if _is_varied(kind):
+        _hash_varied(state, array)
+        return
+    if pa.types.is_fixed_size_binary(kind) or pa.types.is_decimal(kind):
+        _hash_varied(state, array.cast(pa.string() if pa.types.is_decimal(kind) else pa.binary()))
+        return
+    try:
+        width = kind.bit_width
+    except ValueError:
+        width = 0
+    if width not in (8, 16, 32, 64):
+        raise TypeError(f"a column of type {kind} cannot be hashed; cast it to a plain type")
+    plain = array.view(pa.int8() if width == 8 else getattr(pa, f"int{width}")())
+    _update(state, pc.fill_null(plain, 0).to_numpy(zero_copy_only=False))
+
+
+def _is_varied(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_large_binary(kind)
+    )
+
+
+def _hash_varied(state: Any, array: pa.Array) -> None:
+    """Strings and bytes: the lengths, then the bytes of all values without gaps."""
+    lengths = pc.fill_null(pc.binary_length(array), 0).cast(pa.int64())
+    _update(state, lengths.to_numpy(zero_copy_only=False))
+    if len(array) == 0:
+        _update(state, b"")
+        return
+    if array.null_count:  # nulls may hide bytes; a fresh array of the valid values has none
+        array = pa.concat_arrays([array.drop_null(), array.slice(0, 0)])
+    large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+    _, offsets, data = array.buffers()
+    if len(array) == 0 or data is None:
+        _update(state, b"")
+        return
+    ends = np.frombuffer(offsets, dtype=np.int64 if large else np.int32)
+    begin, end = ends[array.offset], ends[array.offset + len(array)]
+    _update(state, memoryview(data)[int(begin) : int(end)])
+
+
+def id_sums(table: pa.Table) -> tuple[int, int]:
+    """How many rows a table has, and the sum of 64-bit hashes of their ids modulo 2**64.
+
+    Equal sums mean the same ids, each as often, in any order. They are the same in every process.
+    """
+    total = 0
+    for chunk in table.column("id").chunks:
+        total += sum(map(xxhash.xxh3_64_intdigest, chunk.fill_null("").cast(pa.binary()).to_pylist()))
+    return table.num_rows, total % 2**64
