@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OK, STAGE_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 HOME = Path(".tokenmill")
+SPOOL = HOME / "spool"
 
 EPILOG = """\b
 Examples:
@@ -116,11 +117,14 @@ def run(
     planned = _plan(dag, overrides)
     names, forced = _selection(planned, only, anew)
     store = _store(store_url)
+    store.verify = planned.verify
+    _check_faults()
     if dry_run:
         _show_plan(planned, store, names, forced, as_json)
         return
     from pipelines.display import LiveDisplay
-    from pipelines.lineage import Recorder
+    from pipelines.leases import Lease
+    from pipelines.recorder import Recorder
     from pipelines.run import Runner
 
     def start_runtime() -> Any:
@@ -134,8 +138,13 @@ def run(
             _fail(f"Ray cannot be {where}: {reason[0]}")
 
     _stop_on_sigterm()
-    recorder = Recorder(_tracking_uri(tracking_uri), planned, store)
-    runner = Runner(planned, store, start_runtime, [recorder], names=names, anew=forced)
+    lease = Lease(store, planned.pipeline)
+    recorder = Recorder(
+        _tracking_uri(tracking_uri), planned, store, run=lease.entry.run, spool=SPOOL
+    )
+    runner = Runner(
+        planned, store, start_runtime, [recorder], names=names, anew=forced, lease=lease
+    )
     interrupted = False
     with (
         _others_to_stderr(),
@@ -149,11 +158,13 @@ def run(
             statuses = list(runner.statuses.values())
         except BaseException:
             recorder.close(state="FAILED")
+            lease.close("FAILED", recorder.run_id)
             raise
     failed = any(status.state == "failed" for status in statuses)
     state = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
     report = _report_text(store, statuses)
-    troubles = recorder.close(state=state, report=report)
+    told = recorder.close(state=state, report=report, grace=2.0 if interrupted else 5.0)
+    lease.close(state, recorder.run_id)
     if as_json:
         _print_json(
             [
@@ -164,8 +175,8 @@ def run(
         )
     else:
         _show_results(store, statuses, report, recorder)
-    for trouble in troubles[:5]:
-        click.echo(f"not recorded in MLflow: {trouble}", err=True)
+    for line in told[:10]:
+        click.echo(f"tokenmill: {line}", err=True)
     if interrupted:
         raise SystemExit(INTERRUPTED)
     raise SystemExit(STAGE_FAILED if failed else OK)
@@ -327,7 +338,7 @@ def lineage(thing: str, store_url: str | None, tracking_uri: str | None, as_json
     """
     from pipelines.describe import lineage_tree
     from pipelines.display import console
-    from pipelines.lineage import trace
+    from pipelines.trace import trace
 
     store = _store(store_url)
     origins = [trace(store, manifest) for manifest in _find(store, thing)]
@@ -339,19 +350,109 @@ def lineage(thing: str, store_url: str | None, tracking_uri: str | None, as_json
 
 
 @cli.command()
+@click.argument("artifact", required=False)
+@click.option("--keep", is_flag=True, help="Only tell; leave artifacts with faults in use.")
 @_store_options
-def verify(store_url: str | None, tracking_uri: str | None, as_json: bool) -> None:
-    """Read every byte of every artifact and compare it with what was written."""
+def verify(
+    artifact: str | None,
+    keep: bool,
+    store_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Read every byte of every artifact (or of ARTIFACT) and compare it with what was written.
+
+    An artifact with a fault is taken out of use, and the next run that needs it computes it anew.
+    Exit status 1 where there is a fault.
+    """
+    import time
+
+    from pipelines.display import progress_over
+    from pipelines.upkeep import verify as look
+
     store = _store(store_url)
-    faults = {m.digest: store.faults(m, contents=True) for m in store.artifacts()}
-    bad = {digest: found for digest, found in faults.items() if found}
+    manifests = _find(store, artifact) if artifact else store.artifacts()
+    began = time.monotonic()
+    with progress_over("verifying", sum(m.size for m in manifests), bytes_=True) as advance:
+        verdicts = look(store, manifests, lambda manifest: advance(manifest.size))
+    seconds = time.monotonic() - began
+    bad = [verdict for verdict in verdicts if verdict.faults]
+    for verdict in bad:
+        if not keep:
+            store.condemn(verdict.manifest.digest, "; ".join(verdict.faults))
+    read = sum(m.size for m in manifests)
     if as_json:
-        _print_json({"artifacts": len(faults), "faults": bad})
-    else:
-        for digest, found in bad.items():
-            click.echo(f"{digest}: {'; '.join(found)}")
-        click.echo(f"{len(faults)} artifacts, {len(bad)} with faults")
+        faults = {v.manifest.digest: {"made_by": v.name, "faults": v.faults} for v in bad}
+        _print_json({"artifacts": len(manifests), "bytes": read, "faults": faults})
+        raise SystemExit(STAGE_FAILED if bad else OK)
+    for verdict in bad:
+        for fault in verdict.faults:
+            click.echo(f"{verdict.manifest.digest} ({verdict.name}): {fault}")
+    rate = f", {read / 1e9 / seconds:.1f} GB/s" if read > 1e8 else ""
+    click.echo(f"{len(manifests)} artifacts, {_size(read)}{rate}, {len(bad)} with faults")
+    if bad and not keep:
+        click.echo("those are out of use now; the next run that needs them computes them anew")
     raise SystemExit(STAGE_FAILED if bad else OK)
+
+
+@cli.command()
+@click.option(
+    "--keep",
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Keep what the last N runs of each pipeline need that finished well.",
+)
+@click.option("--keep-days", default=0.0, metavar="D", help="Keep every run younger than D days.")
+@click.option(
+    "--keep-attempts",
+    default=7.0,
+    show_default=True,
+    metavar="D",
+    help="Keep unfinished attempts younger than D days: their shards can be resumed.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would go, and stop.")
+@_store_options
+def gc(
+    keep: int,
+    keep_days: float,
+    keep_attempts: float,
+    yes: bool,
+    dry_run: bool,
+    store_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Remove from the store what no kept run needs; shows it first, and asks.
+
+    Kept are the last runs of each pipeline, every run that is under way, the last result of each
+    stage, and all they were made from. What a running run uses is never touched.
+    """
+    from pipelines.display import console, progress_over, sweep_table
+    from pipelines.gc import Collector, Policy
+    from pipelines.gc import as_json as described
+
+    store = _store(store_url)
+    collector = Collector(store, Policy(keep, keep_days, keep_attempts))
+    sweep = collector.look()
+    if not as_json:
+        if not sweep.empty:
+            console().print(sweep_table(sweep, _size))
+        click.echo(
+            f"{len(sweep.artifacts)} artifacts, {len(sweep.attempts)} unfinished attempts, "
+            f"{len(sweep.results)} results and {len(sweep.others)} small files are not needed: "
+            f"{_size(sweep.size)}; {sweep.kept} artifacts are kept"
+        )
+    freed = 0
+    ask = not (yes or as_json)
+    if not (dry_run or sweep.empty) and (not ask or click.confirm("Remove them?")):
+        with progress_over("removing", sweep.size, bytes_=True) as advance:
+            freed = collector.remove(sweep, advance)
+        if not as_json:
+            click.echo(f"freed {_size(freed)}")
+    if as_json:
+        _print_json({**described(sweep), "freed": freed, "removed": not dry_run})
 
 
 @cli.command()
@@ -369,6 +470,7 @@ def ui(
         click.echo(f"the record is on a server: open {uri}")
         return
     _stop_on_sigterm()
+    _catch_up(uri, store_url)
     click.echo(f"MLflow on http://{host}:{port} (record {uri}); Ctrl-C ends it", err=True)
     raise SystemExit(open_ui(uri, host, port))
 
@@ -384,6 +486,12 @@ def main() -> None:
         raise SystemExit(WRONG_INPUT) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    except RuntimeError as error:
+        from pipelines.files import StoreError
+
+        if not isinstance(error, StoreError):
+            raise
+        _fail(str(error))
 
 
 # --- what the commands share ----------------------------------------------------------------------
@@ -438,7 +546,7 @@ def _tracking_uri(uri: str | None) -> str:
 
 def _find(store: Store, thing: str) -> list[Any]:
     from pipelines.files import StoreError
-    from pipelines.lineage import find_artifacts
+    from pipelines.trace import find_artifacts
 
     try:
         return find_artifacts(store, thing)
@@ -560,6 +668,29 @@ def _others_to_stderr() -> Iterator[None]:
 def _fail(message: str) -> NoReturn:
     click.echo(f"tokenmill: {message}", err=True)
     raise SystemExit(WRONG_INPUT)
+
+
+def _catch_up(tracking_uri: str, store_url: str | None) -> None:
+    """Send what earlier runs could not record, and close those that died."""
+    from pipelines.lineage import close_dead_runs, send_spools
+    from pipelines.spool import Away
+
+    try:
+        told = send_spools(SPOOL, tracking_uri)
+        told += close_dead_runs(tracking_uri, _store(store_url))
+    except Away as error:
+        told = [f"the tracker is away: {error}"]
+    for line in told:
+        click.echo(f"tokenmill: {line}", err=True)
+
+
+def _check_faults() -> None:
+    from pipelines.faults import active_faults
+
+    try:
+        active_faults()
+    except ValueError as error:
+        _fail(str(error))
 
 
 def _stop_on_sigterm() -> None:

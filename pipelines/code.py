@@ -87,6 +87,10 @@ class CodeIndex:
         units = sorted((t for t in seen if t.name is not None), key=lambda t: (t.module, t.name))
         return {f"{t.module}:{t.name}": self._hash(t) for t in units}
 
+    def texts(self, module: str, name: str) -> dict[str, str]:
+        """The normalised source of all that `module:name` reaches, by the names of `reach`."""
+        return {unit: self._text(_Target(*unit.split(":", 1))) for unit in self.reach(module, name)}
+
     def _reached_from(self, target: _Target) -> Iterator[_Target]:
         module = self._module(target.module)
         assert module is not None
@@ -169,9 +173,12 @@ class CodeIndex:
 
     def _hash(self, target: _Target) -> str:
         if target not in self._hashes:
-            text = "\n".join(map(ast.unparse, self._stripped(target)))
+            text = self._text(target)
             self._hashes[target] = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         return self._hashes[target]
+
+    def _text(self, target: _Target) -> str:
+        return "\n".join(map(ast.unparse, self._stripped(target)))
 
     def _stripped(self, target: _Target) -> list[ast.stmt]:
         """The definitions of a target without what does not count; stripped once, in place."""

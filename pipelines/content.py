@@ -136,5 +136,7 @@ def id_sums(table: pa.Table) -> tuple[int, int]:
     """
     total = 0
     for chunk in table.column("id").chunks:
-        total += sum(map(xxhash.xxh3_64_intdigest, chunk.fill_null("").cast(pa.binary()).to_pylist()))
+        total += sum(
+            map(xxhash.xxh3_64_intdigest, chunk.fill_null("").cast(pa.binary()).to_pylist())
+        )
     return table.num_rows, total % 2**64

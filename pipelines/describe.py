@@ -11,9 +11,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pipelines.display import rows_table
-from pipelines.lineage import Origin
 from pipelines.registry import type_of
 from pipelines.store import Manifest, Store
+from pipelines.trace import Origin
 from stages.contract import Stage
 from stages.kinds import FILE_KINDS, Kind
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
 from pipelines.results import Point
 from pipelines.status import StageStatus
+
+if TYPE_CHECKING:
+    from pipelines.gc import Sweep
 
 STYLES = {
     "computed": "green",
@@ -120,6 +126,23 @@ class LiveDisplay:
         return None
 
 
+@contextmanager
+def progress_over(
+    what: str, total: int, *, bytes_: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where that is a terminal; gives a function that moves it on."""
+    out = console(errors=True)
+    columns = [TextColumn("{task.description}"), BarColumn(bar_width=24)]
+    amount = [DownloadColumn(), TransferSpeedColumn()] if bytes_ else [MofNCompleteColumn()]
+    bar = Progress(
+        *columns, *amount, TimeRemainingColumn(), console=out, transient=True,
+        disable=not out.is_terminal,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
 def plan_table(statuses: Sequence[StageStatus]) -> Table:
     """What a run would do: one row a planned stage."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -161,6 +184,21 @@ def result_table(statuses: Sequence[StageStatus]) -> Table:
                 manifest.location,
             )
     return table
+
+
+def sweep_table(sweep: Sweep, size: Callable[[int], str], most: int = 40) -> Table:
+    """What would be removed from a store: the largest first."""
+    rows = [
+        (m.size, str(m.kind), f"{m.made_by.get('stage')}.{m.made_by.get('output')}",
+         str(m.made_by.get("time", "")), m.digest[:10])
+        for m in sweep.artifacts
+    ]  # fmt: skip
+    rows += [(n, "attempt", "unfinished", "", prefix) for prefix, n in sweep.attempts.items()]
+    rows.sort(key=lambda row: -row[0])
+    shown = [(*row[1:], size(row[0])) for row in rows[:most]]
+    if len(rows) > most:
+        shown.append((f"and {len(rows) - most} more", "", "", "", ""))
+    return rows_table(("what", "made by", "at", "", "size"), shown)
 
 
 def rows_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:

@@ -223,6 +223,15 @@ class Files:
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.rm(self.full(path), recursive=True)
 
+    def prune(self, folder: str) -> None:
+        """Remove a folder and those above it that are empty, where the filesystem has folders."""
+        if self.is_local:
+            path = Path(self.full(folder))
+            with contextlib.suppress(OSError):
+                while path != Path(self.root):
+                    path.rmdir()
+                    path = path.parent
+
     @contextmanager
     def room(self, target: str) -> Iterator[None]:
         """Say in words that a disk is full."""

@@ -1,6 +1,7 @@
 """Which runs are under way, which have been, and what each of them uses.
 
-    STORE/runs/RUN.json     one entry a run: who runs it, since when, and the keys it relies on
+    STORE/runs/live/RUN.json     who runs it, since when, and the keys it relies on
+    STORE/runs/ended/RUN.json    the same, when it has ended
 
 An entry is written before a run looks up its first result and again before each key it relies on,
 so that whoever cleans up (`pipelines.gc`) sees what is in use. A run that is alive refreshes it;
@@ -55,11 +56,16 @@ class RunEntry:
     attempts: list[str] = field(default_factory=list)
 
     @property
+    def is_here(self) -> bool:
+        """Whether it is, or was, a process of this machine."""
+        return self.host == socket.gethostname()
+
+    @property
     def alive(self) -> bool:
         """Whether the run may still be at work."""
         if self.state != "RUNNING":
             return False
-        if self.host == socket.gethostname():
+        if self.is_here:
             return process_start(self.pid) == self.process_start
         return time.time() - self.beat < STALE_SECONDS
 
@@ -119,19 +125,26 @@ class Lease:
 
 
 def write_entry(store: Store, entry: RunEntry) -> None:
-    """Write an entry whole, over the one that is there."""
+    """Write an entry whole, over the one that is there; one that has ended is moved."""
     data = json.dumps(asdict(entry), indent=1).encode()
-    store.files.overwrite(posixpath.join("runs", f"{entry.run}.json"), data)
+    live = posixpath.join("runs", "live", f"{entry.run}.json")
+    if entry.state == "RUNNING":
+        store.files.overwrite(live, data)
+        return
+    store.files.overwrite(posixpath.join("runs", "ended", f"{entry.run}.json"), data)
+    store.files.remove(live)
 
 
-def run_entries(store: Store) -> list[RunEntry]:
-    """All runs that the store knows, the oldest first."""
-    entries = []
-    for name in store.files.names("runs"):
-        data = store.files.read(posixpath.join("runs", name))
-        if data is not None:
-            entries.append(RunEntry(**json.loads(data)))
-    return sorted(entries, key=lambda entry: entry.started)
+def run_entries(store: Store, *, live: bool = False) -> list[RunEntry]:
+    """All runs that the store knows, the oldest first; with `live`, those that have not ended."""
+    found: dict[str, RunEntry] = {}
+    for folder in ("live",) if live else ("live", "ended"):
+        for name in store.files.names(posixpath.join("runs", folder)):
+            data = store.files.read(posixpath.join("runs", folder, name))
+            if data is not None:
+                entry = RunEntry(**json.loads(data))
+                found[entry.run] = entry
+    return sorted(found.values(), key=lambda entry: entry.started)
 
 
 def find_run(store: Store, wanted: str) -> RunEntry | None:

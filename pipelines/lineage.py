@@ -1,44 +1,40 @@
-"""The MLflow record of a run, and the way from any result back to its sources.
+"""The one door to MLflow: operations of a record, applied so that a second time changes nothing.
 
 A pipeline run is an MLflow parent run, each planned stage a child of it: identity config as
 params, metrics with steps while training goes on, input and output artifacts as datasets whose
 digest is the artifact's digest, models, tokenizers, reports and plots as run artifacts. A reused
 stage is a child too, with the same datasets and a link to the run that made them.
 
-The store is the source of truth for lineage; MLflow is where people look at it.
+Runs are known by an id of ours, the tag `tokenmill.id`, so that what was sent twice because an
+answer got lost is there once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import getpass
-import json
 import logging
 import os
-import posixpath
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.faults import active_faults
 from pipelines.files import StoreError
-from pipelines.identity import canonical_json, hash_bytes, identity_config
-from pipelines.plan import Plan
-from pipelines.results import Point
-from pipelines.status import StageStatus
-from pipelines.store import Manifest, Store
-from stages.kinds import FILE_KINDS, Kind
+from pipelines.leases import RunEntry, run_entries, write_entry
+from pipelines.redact import redact_text
+from pipelines.spool import Away, Operation, left_behind, mark, remove
+from pipelines.store import Store
+from stages.kinds import FILE_KINDS
 
-PARAM_LENGTH = 500  # what the run table can show; the whole config is in the store's record
-SCHEMA_LENGTH = 20_000
-SOURCE_LENGTH = 60_000
+# Answers that say that the tracker, not the request, is in trouble.
+TROUBLED = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+PATIENCE = 20  # tries at an operation with which a reachable tracker fails
+PARAMS_AT_ONCE, METRICS_AT_ONCE = 100, 1000
 
 
 def default_tracking_uri(folder: Path) -> str:
@@ -46,262 +42,325 @@ def default_tracking_uri(folder: Path) -> str:
     return f"sqlite:///{folder.resolve() / 'mlflow.db'}"
 
 
-class Recorder:
-    """A `Listener` that writes to MLflow.
+class Tracker:
+    """Applies operations to the MLflow runs of one pipeline.
 
-    Writing happens in one thread of its own, in order, so that a slow or absent tracking server
-    does not hold up the work. What could not be written is counted and told at the end of a run.
+    Attributes:
+        runs: our id -> MLflow's id, of every run met so far.
+        refused: what MLflow will not take, and never will; one sentence each.
     """
 
-    def __init__(self, tracking_uri: str, plan: Plan, store: Store) -> None:
-        self.tracking_uri = tracking_uri
-        self._plan, self._store = plan, store
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
-        self._children: dict[str, Future[str]] = {}
-        self._curves: set[tuple[str, str]] = set()
-        self._failures: list[str] = []
-        self._lock = threading.Lock()
+    def __init__(self, tracking_uri: str, pipeline: str, store: Store) -> None:
+        self._uri, self._pipeline, self._store = tracking_uri, pipeline, store
         self._client: Any = None
+        self._failures: dict[str, int] = {}
+        self._attempts = 0
         self.experiment_id = ""
-        self.run_id: str | None = None
-        self._begun = self._writer.submit(self._begin)
+        self.runs: dict[str, str] = {}
+        self.refused: list[str] = []
+        self.lost: set[str] = set()  # runs of ours of which something was refused
+        self.announce: Callable[[], None] = lambda: None  # called when a run is met
 
-    # -- what a Runner tells --------------------------------------------------------------------
+    def apply(self, operations: Sequence[Operation], *, again: bool = False) -> None:
+        """Apply operations in order; those on one run go together.
 
-    def started(self, status: StageStatus) -> None:
-        self._child(status)
+        Args:
+            again: they may have been applied before.
 
-    def progressed(self, status: StageStatus) -> None:
-        """Progress is for the eye; the record has the result."""
-
-    def points(self, points: Iterable[Point]) -> None:
-        stamped = [(point, int(time.time() * 1000)) for point in points]
-        self._write("metrics", lambda: self._write_points(stamped))
-
-    def finished(self, status: StageStatus, figures: Mapping[str, bytes]) -> None:
-        if status.state == "skipped" and status.name not in self._children:
-            return  # it never began
-        self._child(status)
-        self._write(status.name, lambda: self._finish(status, figures))
-
-    def run_of(self, status: StageStatus) -> str | None:
-        child = self._children.get(status.name)
-        try:
-            return child.result(timeout=60) if child is not None else None
-        except Exception:  # noqa: BLE001 - the failure is counted where it happened
-            return None
-
-    def close(self, *, state: str, report: str = "") -> list[str]:
-        """End the parent run (`FINISHED`, `FAILED` or `KILLED`); returns what went wrong, if
-        anything did, in writing the record.
+        Raises:
+            Away: the tracker cannot be reached now; all of them may be applied once more.
         """
-        self._write("the run", lambda: self._end(state, report))
-        self._writer.shutdown(wait=True)
-        return self._failures
+        self._attempts += 1
+        together: dict[str, list[Operation]] = {}
+        for operation in operations:
+            together.setdefault(operation["id"], []).append(operation)
+        again = again or self._attempts > 1
+        for run, parts in together.items():
+            name = f"{run} {parts[0]}"
+            struck = active_faults().strikes("tracker_down", name, self._attempts)
+            before = active_faults().draw("before", name, self._attempts) < 0.5
+            if struck and before:
+                raise Away("a fault on purpose, before the request")
+            try:
+                self._apply(_merged(parts), again=again)
+            except Exception as error:  # noqa: BLE001 - the record must never end the work
+                self._trouble(run, parts, error)
+            if struck:
+                raise Away("a fault on purpose, after the request")
+        self._attempts = 0
+
+    def _trouble(self, run: str, parts: list[Operation], error: Exception) -> None:
+        name = f"{run} {len(parts)}"
+        tries = self._failures[name] = self._failures.get(name, 0) + 1
+        if _is_unreachable(error) or (_is_troubled(error) and tries < PATIENCE):
+            raise Away(str(error)) from error
+        self.lost.add(run)
+        begun = next((part["begin"]["name"] for part in parts if "begin" in part), run)
+        self.refused.append(redact_text(f"{begun}: {type(error).__name__}: {error}"))
+
+    def _apply(self, operation: Operation, *, again: bool) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        client = self.client
+        run = self._run(operation, again=again)
+        tags = dict(operation.get("tags", {}))
+        made_by = tags.get("tokenmill.made_by_run")
+        if made_by:
+            tags["tokenmill.made_by_run"] = made_by = self.find(made_by) or made_by
+            link = f"#/experiments/{self.experiment_id}/runs/{made_by}"
+            note = tags.get("mlflow.note.content", "")
+            tags["mlflow.note.content"] = f"{note}\nReused: made by run [{made_by[:8]}]({link})."
+        params = [Param(name, value) for name, value in operation.get("params", {}).items()]
+        metrics = [Metric(n, v, stamp, step) for n, v, stamp, step in operation.get("metrics", [])]
+        entities = [RunTag(name, value) for name, value in tags.items()]
+        while params or metrics or entities:
+            client.log_batch(
+                run,
+                metrics=metrics[: METRICS_AT_ONCE - len(entities)],
+                params=params[:PARAMS_AT_ONCE],
+                tags=entities,
+            )
+            metrics = metrics[METRICS_AT_ONCE - len(entities) :]
+            params, entities = params[PARAMS_AT_ONCE:], []
+        if operation.get("datasets"):
+            client.log_inputs(run, [_dataset_input(data) for data in operation["datasets"]])
+        for path, text in operation.get("texts", {}).items():
+            client.log_text(run, text, path)
+        self._log_files(run, operation)
+        if "end" in operation:
+            client.set_terminated(run, operation["end"], end_time=operation["time"])
+
+    def _run(self, operation: Operation, *, again: bool) -> str:
+        """MLflow's id of the run of an operation, begun where the operation says so."""
+        own = operation["id"]
+        if own in self.runs:
+            return self.runs[own]
+        begin = operation.get("begin")
+        found = self.find(own) if again or begin is None else None
+        if found is None:
+            if begin is None:
+                raise LookupError(f"there is no run {own} in the record")
+            tags = {**begin["tags"], "tokenmill.id": own, "mlflow.runName": begin["name"]}
+            if "parent" in begin:
+                parent = self.runs.get(begin["parent"]) or self.find(begin["parent"])
+                tags["mlflow.parentRunId"] = parent or begin["parent"]
+            run = self.client.create_run(self.experiment_id, start_time=begin["time"], tags=tags)
+            found = str(run.info.run_id)
+        self.runs[own] = found
+        self.announce()
+        return found
+
+    def find(self, run: str) -> str | None:
+        """MLflow's id of a run, by ours or by its own."""
+        if run in self.runs:
+            return self.runs[run]
+        found = self.client.search_runs(
+            [self.experiment_id], f"tags.`tokenmill.id` = '{run}'", max_results=1
+        )
+        if found:
+            self.runs[run] = str(found[0].info.run_id)
+            return self.runs[run]
+        return None
 
     @property
-    def link(self) -> str:
-        """Where the run can be looked at."""
-        if self.run_id is None:
-            return self.tracking_uri
-        path = f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
-        if self.tracking_uri.startswith("http"):
-            return f"{self.tracking_uri.rstrip('/')}/{path}"
-        return f"http://127.0.0.1:5000/{path}"
-
-    # -- the writing thread ---------------------------------------------------------------------
-
-    def _write(self, what: str, action: Callable[[], None]) -> None:
-        def guarded() -> None:
-            if self._client is None:
-                return  # the beginning failed, and was noted
-            try:
-                action()
-            except Exception as error:  # noqa: BLE001 - the record must never end the work
-                self._note(what, error)
-
-        self._writer.submit(guarded)
-
-    def _note(self, what: str, error: Exception) -> None:
-        with self._lock:
-            self._failures.append(f"{what}: {type(error).__name__}: {error}")
-
-    def _begin(self) -> None:
-        try:
-            client = open_client(self.tracking_uri)
-            self.experiment_id = ensure_experiment(client, self.tracking_uri, self._plan.pipeline)
-            commit, diff = _git_state(Path(self._plan.file).resolve().parent)
-            tags = {
-                "mlflow.runName": f"{self._plan.pipeline} {time.strftime('%Y-%m-%d %H:%M:%S')}",
-                "mlflow.source.name": self._plan.file,
-                "mlflow.user": getpass.getuser(),
-                "tokenmill.pipeline": self._plan.pipeline,
-                "tokenmill.store": self._store.url,
-                "mlflow.note.content": self._plan.description or f"One run of `{self._plan.file}`.",
-            }
-            if commit:
-                tags["mlflow.source.git.commit"] = commit
-                tags["tokenmill.git.dirty"] = str(bool(diff)).lower()
-            run = client.create_run(self.experiment_id, tags=tags)
-            self.run_id = run.info.run_id
-            client.log_param(self.run_id, "seed", self._plan.seed)
-            client.log_artifact(self.run_id, self._plan.file, "dag")
-            if diff:
-                client.log_text(self.run_id, diff, "git/uncommitted.diff")
-            self._client = client
-        except Exception as error:  # noqa: BLE001 - the record must never end the work
-            self._note("the beginning of the run", error)
-
-    def _child(self, status: StageStatus) -> None:
-        if status.name not in self._children:
-            self._children[status.name] = self._writer.submit(self._create_child, status)
-
-    def _create_child(self, status: StageStatus) -> str:
+    def client(self) -> Any:
         if self._client is None:
-            raise RuntimeError("there is no parent run")
-        try:
-            return self._new_child(status)
-        except Exception as error:
-            self._note(status.name, error)
-            raise
+            client = open_client(self._uri)
+            self.experiment_id = ensure_experiment(client, self._uri, self._pipeline)
+            self._client = client
+        return self._client
 
-    def _new_child(self, status: StageStatus) -> str:
-        from mlflow.entities import Param
-
-        planned = status.planned
-        run = self._client.create_run(
-            self.experiment_id,
-            run_name=planned.name,
-            tags={
-                "mlflow.parentRunId": self.run_id,
-                "mlflow.source.name": planned.word,
-                "mlflow.user": getpass.getuser(),
-                "tokenmill.stage": planned.stage,
-                "tokenmill.uses": planned.word,
-                "tokenmill.key": status.key or "",
-            },
-        )
-        flat = dict(_flatten(identity_config(planned.config)))
-        flat.update({f"matrix.{axis}": str(value) for axis, value in planned.cell.items()})
-        params = [Param(name, value[:PARAM_LENGTH]) for name, value in flat.items()]
-        self._client.log_batch(run.info.run_id, params=params)
-        return str(run.info.run_id)
-
-    def _write_points(self, points: list[tuple[Point, int]]) -> None:
-        from mlflow.entities import Metric
-
-        by_stage: dict[str, list[Any]] = {}
-        for point, stamp in points:
-            self._curves.add((point.stage, point.metric))
-            metric = Metric(point.metric, point.value, stamp, point.step)
-            by_stage.setdefault(point.stage, []).append(metric)
-        for stage, metrics in by_stage.items():
-            self._client.log_batch(self._children[stage].result(), metrics=metrics)
-
-    def _finish(self, status: StageStatus, figures: Mapping[str, bytes]) -> None:
-        from mlflow.entities import Metric, RunTag
-
-        run_id = self._children[status.name].result()
-        stamp = int(time.time() * 1000)
-        numbers = {
-            **status.metrics,
-            **{f"dropped.{reason}": float(n) for reason, n in status.dropped.items()},
-            **({"rows": float(status.rows)} if status.rows is not None else {}),
-            "seconds": status.seconds,
-        }
-        tags = {"tokenmill.state": status.state, "tokenmill.why": status.why[:5000]}
-        if status.digest:
-            tags["tokenmill.digest"] = status.digest
-        if status.error:
-            tags["tokenmill.error"] = status.error[:5000]
-        note = _note_of(status, self.experiment_id)
-        if note:
-            tags["mlflow.note.content"] = note
-        if status.state == "reused" and status.run_id:
-            tags["tokenmill.made_by_run"] = status.run_id
-        # A curve keeps its own points; any other number is one without a step.
-        metrics = [
-            Metric(name, value, stamp, 0)
-            for name, value in numbers.items()
-            if (status.name, name) not in self._curves
-        ]
-        self._client.log_batch(
-            run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()]
-        )
-        self._client.log_inputs(run_id, self._datasets(status))
-        if status.state == "computed":
-            self._log_files(run_id, status, figures)
-        ended = {"failed": "FAILED", "skipped": "KILLED"}.get(status.state, "FINISHED")
-        self._client.set_terminated(run_id, ended)
-
-    def _datasets(self, status: StageStatus) -> list[Any]:
-        entries = []
-        if status.parts is not None:
-            if status.parts.sources:
-                entries.append(_source_dataset(status.parts.sources))
-            for name, wires in status.parts.inputs.items():
-                for _, digest in wires:
-                    entries.append(self._dataset("input", name, self._store.manifest(digest)))
-        for name, manifest in status.outputs.items():
-            entries.append(self._dataset("output", name, manifest))
-        return entries
-
-    def _dataset(self, context: str, name: str, manifest: Manifest) -> Any:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        made = manifest.made_by
-        schema = json.dumps(
-            {"mlflow_colspec": [{"name": n, "type": t, "required": True}
-                                for n, t in manifest.schema]}
-        )  # fmt: skip
-        dataset = Dataset(
-            name=f"{made['stage']}.{made['output']}",
-            digest=manifest.digest,
-            source_type="tokenmill",
-            source=json.dumps({"uri": self._store.address(manifest.location)}),
-            schema=schema[:SCHEMA_LENGTH],
-            profile=json.dumps({"rows": manifest.rows, "bytes": manifest.size,
-                                "kind": manifest.kind}),
-        )  # fmt: skip
-        tags = [InputTag("mlflow.data.context", context), InputTag("tokenmill.name", name)]
-        return DatasetInput(dataset, tags)
-
-    def _log_files(self, run_id: str, status: StageStatus, figures: Mapping[str, bytes]) -> None:
-        for name, manifest in status.outputs.items():
-            if manifest.kind in FILE_KINDS:
-                self._client.log_artifacts(run_id, str(self._store.folder(manifest)), name)
-            elif manifest.kind is Kind.REPORT:
+    def _log_files(self, run: str, operation: Operation) -> None:
+        for name, digest in operation.get("artifacts", {}).items():
+            try:
+                manifest = self._store.manifest(digest)
+                if manifest.kind in FILE_KINDS:
+                    self.client.log_artifacts(run, str(self._store.folder(manifest)), name)
+                    continue
                 rows = self._store.table(manifest).to_pylist()
-                self._log_bytes(run_id, {row["id"]: row["content"] for row in rows}, name)
-        self._log_bytes(run_id, {f"{n}.png": png for n, png in figures.items()}, "figures")
+            except StoreError as error:
+                self.refused.append(redact_text(str(error)))
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                for row in rows:
+                    Path(folder, row["id"]).write_bytes(row["content"])
+                self.client.log_artifacts(run, folder, name)
+        for path in operation.get("figures", {}).values():
+            if Path(path).exists():
+                self.client.log_artifact(run, path, "figures")
 
-    def _log_bytes(self, run_id: str, files: Mapping[str, bytes], folder: str) -> None:
-        with tempfile.TemporaryDirectory() as temporary:
-            for name, content in files.items():
-                Path(temporary, name).write_bytes(content)
-            if files:
-                self._client.log_artifacts(run_id, temporary, folder)
 
-    def _end(self, state: str, report: str) -> None:
-        if report:
-            note = f"{self._plan.description}\n\n{report}".strip()
-            self._client.set_tag(self.run_id, "mlflow.note.content", note[:5000])
-        self._client.set_terminated(self.run_id, state)
+def _merged(operations: Sequence[Operation]) -> Operation:
+    """Operations on one run, in order, as one."""
+    merged: Operation = {}
+    for operation in operations:
+        for name, value in operation.items():
+            if isinstance(value, list):
+                merged[name] = [*merged.get(name, []), *value]
+            elif isinstance(value, dict) and name != "begin":
+                merged[name] = {**merged.get(name, {}), **value}
+            else:
+                merged[name] = value
+    return merged
+
+
+def _dataset_input(data: dict[str, Any]) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=data["name"],
+        digest=data["digest"],
+        source_type=data["source_type"],
+        source=data["source"],
+        schema=data.get("schema"),
+        profile=data.get("profile"),
+    )
+    tags = [
+        InputTag("mlflow.data.context", data["context"]),
+        InputTag("tokenmill.name", data["label"]),
+    ]
+    return DatasetInput(dataset, tags)
+
+
+def _is_unreachable(error: BaseException | None) -> bool:
+    """Whether a request did not reach the tracker, or its answer did not reach us."""
+    if error is None:
+        return False
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+        return False
+    if isinstance(error, OSError):  # ConnectionError, TimeoutError and those of requests
+        return True
+    text = str(error)
+    signs = ("Max retries exceeded", "Connection", "timed out", "database is locked")
+    return any(sign in text for sign in signs) or _is_unreachable(error.__cause__)
+
+
+def _is_troubled(error: Exception) -> bool:
+    code = getattr(error, "error_code", "")
+    status = getattr(error, "get_http_status_code", lambda: 0)()
+    return code in TROUBLED or status in (408, 429) or status >= 500
+
+
+# --- what earlier runs left behind ----------------------------------------------------------------
+
+
+def send_spools(folder: Path, tracking_uri: str) -> list[str]:
+    """Send what runs that are gone had to record and could not; says what was sent.
+
+    Raises:
+        Away: the tracker cannot be reached now.
+    """
+    told = []
+    with left_behind(folder) as spools:
+        for path, header, operations in spools:
+            if header and header["tracking_uri"] != redact_text(tracking_uri):
+                continue  # of another tracker
+            if header and operations:
+                tracker = Tracker(tracking_uri, header["pipeline"], Store(header["store"]))
+                done = int(_text(path.with_suffix(".sent")) or 0)
+                for start in range(0, len(operations), 200):
+                    batch = operations[start : start + 200]
+                    tracker.apply(batch, again=True)
+                    mark(path, done + start + len(batch))
+                told.append(f"sent {len(operations)} records of an earlier run ({path.stem[:8]})")
+                told += [f"not recorded in MLflow: {text}" for text in tracker.refused]
+            remove(path)
+    return told
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def close_dead_runs(tracking_uri: str, store: Store) -> list[str]:
+    """Close runs that say they are RUNNING though their process is gone; says which.
+
+    They and their children become KILLED, in the record and in their store.
+
+    Raises:
+        Away: the tracker cannot be reached now.
+    """
+    told: list[str] = []
+    for entry in run_entries(store, live=True):
+        if not entry.alive:
+            entry.state = "KILLED"
+            write_entry(store, entry)
+    try:
+        client = open_client(tracking_uri)
+        experiments = [e.experiment_id for e in client.search_experiments()]
+        for run in _search(client, experiments, "tags.`tokenmill.pid` != ''"):
+            if not _is_dead(run, store):
+                continue
+            inside = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+            for child in _search(client, [run.info.experiment_id], inside):
+                client.set_terminated(child.info.run_id, "KILLED")
+            client.set_tag(run.info.run_id, "tokenmill.closed", "its process was gone")
+            client.set_terminated(run.info.run_id, "KILLED")
+            told.append(f"closed run {run.info.run_name}: its process was gone")
+    except Exception as error:
+        if _is_unreachable(error) or _is_troubled(error):
+            raise Away(str(error)) from error
+        return [f"runs that died could not be closed: {redact_text(str(error))}"]
+    return told
+
+
+def _search(client: Any, experiments: list[str], wanted: str) -> Iterator[Any]:
+    """Runs that say they are running."""
+    token = None
+    while experiments:
+        page = client.search_runs(
+            experiments, f"attributes.status = 'RUNNING' and {wanted}", page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _is_dead(run: Any, store: Store) -> bool:
+    tags = run.data.tags
+    entry = RunEntry(
+        run=tags["tokenmill.id"],
+        pipeline=tags["tokenmill.pipeline"],
+        host=tags["tokenmill.host"],
+        pid=int(tags["tokenmill.pid"]),
+        process_start=tags["tokenmill.process_start"],
+        started=run.info.start_time / 1000,
+        beat=run.info.start_time / 1000,
+    )
+    if entry.is_here:
+        return not entry.alive
+    # Of another machine: its beats are in its store, if that is one we can read.
+    try:
+        elsewhere = (
+            store if tags["tokenmill.store"] == store.url else Store(tags["tokenmill.store"])
+        )
+        known = {other.run: other for other in run_entries(elsewhere)}
+    except Exception:  # noqa: BLE001 - a store of others; nothing is known, nothing is closed
+        return False
+    return entry.run in known and not known[entry.run].alive
+
+
+# --- the server and its pages ---------------------------------------------------------------------
 
 
 def open_client(tracking_uri: str) -> Any:
-    """An MLflow client, quiet."""
+    """An MLflow client, quiet, that leaves trying again to the spool."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    # A server that is away is noticed in seconds, not in the minutes of MLflow's own patience.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
     from mlflow.tracking import MlflowClient
 
     if tracking_uri.startswith("sqlite:///"):
-        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        path = Path(tracking_uri.removeprefix("sqlite:///"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Readers do not wait for writers then, and a commit is one write: the setting stays in the
+        # file.
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as file:
+            file.execute("PRAGMA journal_mode=WAL")
     return MlflowClient(tracking_uri)
 
 
@@ -317,61 +376,6 @@ def ensure_experiment(client: Any, tracking_uri: str, name: str) -> str:
     # Without this tag the pages open as if the runs were conversations with a model.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     return str(client.create_experiment(name, artifact_location=location, tags=tags))
-
-
-def _source_dataset(sources: Mapping[str, str]) -> Any:
-    """What was read from outside the store, as the input of the stage that read it."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    addresses = sorted(sources)
-    dataset = Dataset(
-        name=addresses[0] if len(addresses) == 1 else f"{len(addresses)} source files",
-        digest=hash_bytes(canonical_json(dict(sources))),
-        source_type="files",
-        source=json.dumps({"files": addresses})[:SOURCE_LENGTH],
-        profile=json.dumps({"files": len(addresses)}),
-    )
-    tags = [InputTag("mlflow.data.context", "input"), InputTag("tokenmill.name", "sources")]
-    return DatasetInput(dataset, tags)
-
-
-def _note_of(status: StageStatus, experiment_id: str) -> str:
-    """The description of a child run, in Markdown."""
-    planned = status.planned
-    documentation = (planned.stage_class.__doc__ or "").strip().splitlines()
-    lines = [f"`{planned.word}` {documentation[0] if documentation else ''}", ""]
-    if status.state == "reused" and status.run_id:
-        link = f"#/experiments/{experiment_id}/runs/{status.run_id}"
-        lines.append(f"Reused: made by run [{status.run_id[:8]}]({link}).")
-    elif status.state == "computed":
-        lines.append(f"Computed because: {status.why}.")
-    if status.error:
-        lines.append(f"Failed: {status.error}")
-    return "\n".join(lines)
-
-
-def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and (value or not name):
-        for key, inner in value.items():
-            yield from _flatten(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _git_state(folder: Path) -> tuple[str, str]:
-    """The commit of the repository around `folder`, and what is not committed; "" where none."""
-
-    def git(*arguments: str) -> str:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments],
-                capture_output=True, text=True, timeout=20, check=True,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError):
-            return ""
-        return done.stdout
-
-    return git("rev-parse", "HEAD").strip(), git("diff", "HEAD")
 
 
 def open_ui(tracking_uri: str, host: str, port: int) -> int:
@@ -390,82 +394,3 @@ def open_ui(tracking_uri: str, host: str, port: int) -> int:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
             server.wait()
-
-
-# --- lineage: from a result back to its sources ---------------------------------------------------
-
-
-@dataclass
-class Origin:
-    """An artifact and what it was made from, back to the sources."""
-
-    manifest: Manifest
-    inputs: dict[str, list[Origin]] = field(default_factory=dict)
-    sources: list[str] = field(default_factory=list)
-    seen: bool = False  # shown elsewhere in the same tree
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "digest": self.manifest.digest,
-            "kind": self.manifest.kind,
-            "rows": self.manifest.rows,
-            "stage": self.manifest.made_by["stage"],
-            "uses": self.manifest.made_by["uses"],
-            "run": self.manifest.made_by["run"],
-            "sources": self.sources,
-            "inputs": {n: [o.as_json() for o in origins] for n, origins in self.inputs.items()},
-        }
-
-
-def trace(store: Store, manifest: Manifest, seen: set[str] | None = None) -> Origin:
-    """The way from an artifact back to the files it came from."""
-    seen = set() if seen is None else seen
-    origin = Origin(manifest, seen=manifest.digest in seen)
-    if origin.seen:
-        return origin
-    seen.add(manifest.digest)
-    made = manifest.made_by
-    if made.get("sources"):
-        result = store.result(made["key"])
-        origin.sources = sorted(result["parts"]["sources"]) if result else []
-    for name, digests in made["inputs"].items():
-        origin.inputs[name] = [trace(store, store.manifest(d), seen) for d in digests]
-    return origin
-
-
-def find_artifacts(store: Store, thing: str) -> list[Manifest]:
-    """Artifacts meant by `thing`: a digest or its beginning, a path in the store, the id of an
-    MLflow run, the name of a stage, of a cell, or of one of its outputs or metrics
-    (`stage.output`, `stage.metric`); of several results of a stage, the last.
-
-    Raises:
-        StoreError: nothing is called so.
-    """
-    manifests = store.artifacts()
-    name = posixpath.normpath(thing).rstrip("/")
-    hexadecimal = len(thing) >= 6 and all(c in "0123456789abcdef" for c in thing)
-    if hexadecimal:
-        found = [m for m in manifests if m.digest.startswith(thing)]
-        found = found or [m for m in manifests if m.made_by.get("run") == thing]
-        if found:
-            return found
-    found = [m for m in manifests if name.endswith(m.location) or name.endswith(m.digest)]
-    if found:
-        return found
-    stage, _, output = thing.partition(".") if "]" not in thing else thing.rpartition(".")
-    stage = stage or thing
-    named = [
-        m
-        for m in manifests
-        if m.made_by["stage"] in (thing, stage)
-        or m.made_by["stage"].split("[")[0] in (thing, stage)
-    ]
-    by_output = [m for m in named if m.made_by["output"] == output]
-    latest: dict[tuple[str, str], Manifest] = {}
-    for m in sorted(by_output or named, key=lambda m: str(m.made_by["time"])):
-        latest[m.made_by["stage"], m.made_by["output"]] = m
-    if not latest:
-        raise StoreError(
-            f'nothing in {store.url} is called "{thing}"; `tokenmill ls` lists what there is'
-        )
-    return list(latest.values())

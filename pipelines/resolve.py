@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.code import CodeIndex
+from pipelines.code_texts import keep_texts, name_of
 from pipelines.identity import KeyParts, explain, identity_config
 from pipelines.plan import Plan, PlannedStage
 from pipelines.status import StageStatus
@@ -23,6 +24,7 @@ class Resolver:
         self._code = CodeIndex([folder])
         self._reach: dict[type, dict[str, str]] = {}
         self._sources: dict[str, Mapping[str, str]] = {}
+        self._kept: set[str] = set()
 
     def parts(self, planned: PlannedStage, statuses: Mapping[str, StageStatus]) -> KeyParts:
         """Everything the key is made of; all inputs must be known."""
@@ -76,6 +78,17 @@ class Resolver:
             return "its last result is gone from the store"
         old = KeyParts.from_json(record["parts"])
         return "; ".join(explain(old, parts)) or "its last result is gone from the store"
+
+    def keep_code(self, planned: PlannedStage, parts: KeyParts) -> None:
+        """Keep the code behind a result, so that a later change of it can be shown."""
+        if name_of(parts.code) not in self._kept:
+            self._kept.add(name_of(parts.code))
+            keep_texts(self.store, parts.code, self.texts(planned))
+
+    def texts(self, planned: PlannedStage) -> dict[str, str]:
+        """The code that a stage reaches, as it is now."""
+        cls = planned.stage_class
+        return self._code.texts(cls.__module__, cls.__qualname__)
 
     def pointer(self, planned: PlannedStage) -> str:
         # Matrix values are free text; a slash in one must not lead elsewhere.

@@ -194,6 +194,9 @@ class Runner:
                 self._settle(status, "failed", "its sources cannot be read")
                 return True
             status.key = status.parts.key
+            wires = [wire for wires in planned.needs.values() for wire in wires]
+            given = [self.statuses[wire.stage].outputs[wire.output] for wire in wires]
+            status.inputs = {manifest.digest: manifest for manifest in given}
         if status.parts.key in self._keys_out:
             return False  # the same work is under way for another cell; its result will be reused
         if self._lease is not None:
@@ -521,6 +524,7 @@ class Runner:
             "run": run_id,
             "parts": status.parts.as_json(),
         }
+        self._resolver.keep_code(planned, status.parts)
         self.store.put_result(
             status.key,
             redact(record),

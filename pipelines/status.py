@@ -24,6 +24,7 @@ class StageStatus:
     parts: KeyParts | None = None
     key: str | None = None
     outputs: dict[str, Manifest] = field(default_factory=dict)
+    inputs: dict[str, Manifest] = field(default_factory=dict)  # by digest
     why: str = ""
     seconds: float = 0.0
     error: str = ""

@@ -289,12 +289,13 @@ class Store:
         found = self.files.sizes(manifest.location)
         faults = []
         for part in manifest.parts:
+            path = self.address(manifest.location, part.path)
             if part.path not in found:
-                faults.append(f"{part.path} is gone")
+                faults.append(f"{path} is gone")
             elif found[part.path] != part.bytes:
-                faults.append(f"{part.path} has {found[part.path]} bytes instead of {part.bytes}")
+                faults.append(f"{path} has {found[part.path]} bytes instead of {part.bytes}")
             elif contents and not self._is_as_written(manifest, part):
-                faults.append(f"{part.path} has other content than was written")
+                faults.append(f"{path} has other content than was written")
         return faults
 
     def read_part(self, manifest: Manifest, index: int) -> pa.Table:

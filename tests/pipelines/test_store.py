@@ -304,7 +304,8 @@ def test_a_shard_of_another_size_is_found_and_the_result_is_gone(
     tamper(manifest, 1, change)
     (fault,) = store.faults(manifest)
     size = len(change(b"x" * manifest.parts[1].bytes))
-    assert fault == f"part-00001.arrow has {size} bytes instead of {manifest.parts[1].bytes}"
+    path = store.address(manifest.location, "part-00001.arrow")
+    assert fault == f"{path} has {size} bytes instead of {manifest.parts[1].bytes}"
     assert store.result("key") is None
 
 
@@ -312,7 +313,8 @@ def test_a_shard_that_was_deleted_is_found_and_the_result_is_gone(store: Store) 
     manifest = put(store, rows("a"), rows("b"))
     store.put_result("key", {"outputs": {"documents": manifest.digest}}, [])
     store.files.filesystem.rm(f"{store.files.root}/{manifest.location}/part-00000.arrow")
-    assert store.faults(manifest) == ["part-00000.arrow is gone"]
+    path = store.address(manifest.location, "part-00000.arrow")
+    assert store.faults(manifest) == [f"{path} is gone"]
     assert store.result("key") is None
     store.remove(manifest.location)
     assert len(store.faults(manifest)) == 2
@@ -342,7 +344,7 @@ def test_content_that_was_changed_is_found_only_where_contents_are_read(
     tamper(manifest, 0, lambda data: data.replace(b"original", b"0riginal"))
     assert store.faults(manifest) == []
     assert store.faults(manifest, contents=True) == [
-        "part-00000.arrow has other content than was written"
+        f"{store.address(manifest.location, 'part-00000.arrow')} has other content than was written"
     ]
 
 
@@ -444,7 +446,7 @@ def test_a_model_that_was_changed_in_the_store_is_found(
     store.folder(manifest)
     tamper(manifest, 1, lambda data: b"\xff" + data[1:])
     assert store.faults(manifest, contents=True) == [
-        "deep/weights.bin has other content than was written"
+        f"{store.address(manifest.location, 'deep/weights.bin')} has other content than was written"
     ]
 
 
