@@ -116,9 +116,7 @@ def run(
     """
     planned = _plan(dag, overrides)
     names, forced = _selection(planned, only, anew)
-    store = _store(store_url)
-    store.verify = planned.verify
-    _check_faults()
+    store = _store_for_a_run(store_url, planned)
     if dry_run:
         _show_plan(planned, store, names, forced, as_json)
         return
@@ -204,29 +202,51 @@ def plan(
 @cli.command()
 @click.argument("stage")
 @_dag_argument
+@click.option(
+    "--against",
+    metavar="RUN",
+    help="Compare with the result that the stage had in this run: the id (or its beginning) of "
+    "an MLflow parent run, or of an entry in the store.",
+)
 @_set_option
 @_store_options
 def why(
     stage: str,
     dag: Path,
+    against: str | None,
     overrides: tuple[str, ...],
     store_url: str | None,
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
-    """Say which part of a stage's key changed since its last result: a config field, a function,
-    an input.
+    """Say which part of a stage's key changed since its last result: a config field, a function
+    (as a diff), a library, an input, a source.
+
+    \b
+    Examples:
+      tokenmill why model                        every cell of the stage
+      tokenmill why 'model[arm=edited,seed=1]'   one of them
+      tokenmill why model --against 3f2a91c0     since that run, not since the last
     """
-    from pipelines.display import console, plan_table
+    from pipelines.display import console, explanation_lines
     from pipelines.resolve import preview
+    from pipelines.why import Explainer
 
     planned = _plan(dag, overrides)
-    wanted = {s.name for s in _matching(planned, stage)}
-    statuses = [s for s in preview(planned, _store(store_url)) if s.name in wanted]
+    wanted = [s.name for s in _matching(planned, stage)]
+    store = _store(store_url)
+    run = _find_run(store, against) if against else None
+    explainer = Explainer(planned, store, {s.name: s for s in preview(planned, store)}, run)
+    explained = [explainer.explain(name) for name in wanted]
+    # A stage that waits for another has no key yet; what that one says is what there is to say.
+    first = {e.waits_for for e in explained if e.waits_for} - set(wanted)
+    explained += [explainer.explain(name) for name in sorted(first)]
     if as_json:
-        _print_json([status.as_json() for status in statuses])
-    else:
-        console().print(plan_table(statuses))
+        _print_json([explanation.as_json() for explanation in explained])
+        return
+    for explanation in explained:
+        for line in explanation_lines(explanation):
+            console().print(line, soft_wrap=True)
 
 
 @cli.command()
@@ -554,6 +574,21 @@ def _find(store: Store, thing: str) -> list[Any]:
         _fail(str(error))
 
 
+def _find_run(store: Store, wanted: str) -> Any:
+    import time
+
+    from pipelines.leases import find_run, run_entries
+
+    found = find_run(store, wanted)
+    last = [
+        f"\n  {entry.tracking_run or entry.run}  {entry.pipeline}  {entry.state}  "
+        + time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.started))
+        for entry in run_entries(store)[-5:]
+    ]
+    there = "the last runs are:" + "".join(last) if last else "it knows of no run yet"
+    return found or _fail(f'{store.url} knows of no run "{wanted}"; {there}')
+
+
 def _show_plan(
     planned: Plan, store: Store, names: set[str] | None, anew: set[str], as_json: bool
 ) -> None:
@@ -682,6 +717,16 @@ def _catch_up(tracking_uri: str, store_url: str | None) -> None:
         told = [f"the tracker is away: {error}"]
     for line in told:
         click.echo(f"tokenmill: {line}", err=True)
+
+
+def _store_for_a_run(url: str | None, planned: Plan) -> Store:
+    store = _store(url)
+    store.verify = planned.verify
+    if not store.files.is_shared:
+        _fail(f"the store {store.url} is in the memory of one process, and stages run in others; "
+              "use a folder or s3://")  # fmt: skip
+    _check_faults()
+    return store
 
 
 def _check_faults() -> None:

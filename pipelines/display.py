@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from pipelines.status import StageStatus
 
 if TYPE_CHECKING:
     from pipelines.gc import Sweep
+    from pipelines.why import Change, Explanation
 
 STYLES = {
     "computed": "green",
@@ -158,6 +160,49 @@ def plan_table(statuses: Sequence[StageStatus]) -> Table:
             Text(status.error or status.why),
         )
     return table
+
+
+def explanation_lines(explanation: Explanation) -> Iterator[Text]:
+    """What changed for a stage, part by part."""
+    state = {"computed": "will run", "reused": "unchanged", "failed": "cannot run"}
+    line = Text(explanation.stage, style="bold")
+    line.append(f"  {state.get(explanation.state, explanation.state)}",
+                style=STYLES.get(explanation.state, ""))  # fmt: skip
+    if explanation.key:
+        line.append(f"  key {explanation.key[:10]}", style="dim")
+    if explanation.against and explanation.against != explanation.key:
+        line.append(f", was {explanation.against[:10]}", style="dim")
+    yield line
+    if not explanation.changes:
+        yield Text(f"  {explanation.why}")
+    for change in explanation.changes:
+        yield from _change_lines(change)
+
+
+def _change_lines(change: Change) -> Iterator[Text]:
+    if change.part == "config":
+        yield Text(f"  config {change.name}: {_brief(change.before)} -> {_brief(change.after)}")
+    elif change.part in ("type", "library"):
+        yield Text(f"  {change.part} {change.name}: {change.before} -> {change.after}")
+    elif change.part == "input":
+        yield Text(f"  input {change.name} has other content")
+        for artifacts, word in ((change.before, "was"), (change.after, "is")):
+            for artifact in artifacts or []:
+                rows = f", {artifact['rows']:,} rows" if artifact.get("rows") else ""
+                maker = artifact["made_by"] or "an artifact that is gone"
+                yield Text(f"    {word:<3} {artifact['digest'][:10]} of {maker}{rows}")
+    else:
+        gone = "is gone" if change.after is None else "changed"
+        gone = "is new" if change.before is None else gone
+        yield Text(f"  {change.part} {change.name} {gone}")
+        styles = {"+": "green", "-": "red", "@": "cyan"}
+        for text in change.diff[2:]:
+            yield Text(f"    {text}", style=styles.get(text[:1], ""))
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 120 else text[:117] + "..."
 
 
 def result_table(statuses: Sequence[StageStatus]) -> Table:

@@ -26,6 +26,8 @@ from blake3 import blake3
 CHECKSUM_BYTES = 16
 _BLOCK = 1 << 22
 TEMPORARY = ".tmp"
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"}
+_STORE_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "adlfs", "google")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -75,8 +77,13 @@ class Files:
     def __init__(self, url: str) -> None:
         """`url` is a local path or anything fsspec can write: s3://bucket/prefix, memory://x."""
         self.url = url
-        # A listing that was remembered would hide what another process has just written.
-        options = {"use_listings_cache": False} if "://" in url else {}
+        options: dict[str, Any] = {}
+        if "://" in url:
+            # A listing that was remembered would hide what another process has just written.
+            options["use_listings_cache"] = False
+        if url.startswith(("s3://", "s3a://")):
+            # s3fs tries again by itself; both together would take minutes to see that it is away.
+            options["config_kwargs"] = {"retries": {"max_attempts": 1}, "connect_timeout": 10}
         filesystem, root = fsspec.core.url_to_fs(url, **options)
         self.filesystem = filesystem
         self.root = str(root).rstrip("/")
@@ -90,6 +97,15 @@ class Files:
     def is_shared(self) -> bool:
         """Whether other processes see the files."""
         return "memory" not in self._protocols
+
+    @cached_property
+    def _has_folders(self) -> bool:
+        """Whether a folder must be made before a file; asked on S3, it might make a bucket."""
+        return not _OBJECT_STORES & set(self._protocols)
+
+    def _make_folder_for(self, target: str) -> None:
+        if self._has_folders:
+            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
 
     @property
     def _protocols(self) -> tuple[str, ...]:
@@ -109,10 +125,11 @@ class Files:
 
     def read(self, path: str) -> bytes | None:
         """A whole file, or None where there is none."""
-        try:
-            return bytes(self.filesystem.cat_file(self.full(path)))
-        except FileNotFoundError:
-            return None
+        with self.reaching():
+            try:
+                return bytes(self.filesystem.cat_file(self.full(path)))
+            except FileNotFoundError:
+                return None
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Files under `folder`, at any depth: path relative to the folder -> bytes.
@@ -120,10 +137,11 @@ class Files:
         What is still being written by `create` or `overwrite` is left out.
         """
         base = self.full(folder)
-        try:
-            found = self.filesystem.find(base, detail=True)
-        except FileNotFoundError:
-            return {}
+        with self.reaching():
+            try:
+                found = self.filesystem.find(base, detail=True)
+            except FileNotFoundError:
+                return {}
         return {
             posixpath.relpath(path, base): int(info["size"])
             for path, info in found.items()
@@ -132,15 +150,17 @@ class Files:
 
     def names(self, folder: str) -> list[str]:
         """What lies directly in `folder`, in order; empty where there is no such folder."""
-        try:
-            found = self.filesystem.ls(self.full(folder), detail=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        with self.reaching():
+            try:
+                found = self.filesystem.ls(self.full(folder), detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
         names = (posixpath.basename(path.rstrip("/")) for path in found)
         return sorted(name for name in names if name and not name.endswith(TEMPORARY))
 
     def exists(self, path: str) -> bool:
-        return bool(self.filesystem.exists(self.full(path)))
+        with self.reaching():
+            return bool(self.filesystem.exists(self.full(path)))
 
     def checksum(self, path: str) -> str:
         """Hash of a file's bytes.
@@ -163,8 +183,8 @@ class Files:
     def writing(self, path: str) -> Iterator[Written]:
         """A file to write into. It is nobody's until something that names it is written."""
         target = self.full(path)
-        with self.room(target):
-            self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+        with self.reaching(target):
+            self._make_folder_for(target)
             with self.filesystem.open(target, "wb") as file:
                 yield Written(file)
 
@@ -177,7 +197,7 @@ class Files:
     def copy(self, source: str, target: str) -> None:
         """Give a file a second name; a link where the filesystem has links, else a copy."""
         to = self.full(target)
-        with self.room(to):
+        with self.reaching(to):
             if not self.is_local:
                 self.filesystem.cp_file(self.full(source), to)
                 return
@@ -192,9 +212,9 @@ class Files:
     def create(self, path: str, data: bytes) -> bool:
         """Write a file whole, unless it is there already; says whether it did."""
         target = self.full(path)
-        with self.room(target):
+        with self.reaching(target):
             if not self.is_local:
-                self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+                self._make_folder_for(target)
                 try:
                     self.filesystem.pipe_file(target, data, mode="create")
                 except FileExistsError:
@@ -210,17 +230,17 @@ class Files:
     def overwrite(self, path: str, data: bytes) -> None:
         """Write a file whole, over the one that is there."""
         target = self.full(path)
-        with self.room(target):
+        with self.reaching(target):
             if self.is_local:
                 with self._temporary(target, data) as written:
                     written.replace(target)
             else:
-                self.filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+                self._make_folder_for(target)
                 self.filesystem.pipe_file(target, data)
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all in it; no error where there is none."""
-        with contextlib.suppress(FileNotFoundError):
+        with self.reaching(), contextlib.suppress(FileNotFoundError):
             self.filesystem.rm(self.full(path), recursive=True)
 
     def prune(self, folder: str) -> None:
@@ -233,18 +253,44 @@ class Files:
                     path = path.parent
 
     @contextmanager
-    def room(self, target: str) -> Iterator[None]:
-        """Say in words that a disk is full."""
+    def reaching(self, writes: str = "") -> Iterator[None]:
+        """Say in words what is wrong with a filesystem that does not do what it is asked.
+
+        Args:
+            writes: the path that is being written, if one is.
+
+        Raises:
+            StoreFull: there is no room left.
+            StoreError: it cannot be reached or refuses; where something was to be read, a
+                FileNotFoundError stays one.
+        """
         try:
             yield
-        except OSError as error:
-            if error.errno not in _FULL:
+        except StoreError:
+            raise
+        except FileNotFoundError as error:
+            if not writes:
                 raise
-            raise StoreFull(
-                f"there is no room left to write {target} ({error.strerror}); what was committed "
-                "before is as it was: make room (`tokenmill gc` shows what no run needs), or use "
-                "another store, and run again"
-            ) from error
+            raise StoreError(f"{writes} cannot be written in {self.url}: {error}") from error
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StoreFull(
+                    f"there is no room left to write {writes} ({error.strerror}); what was "
+                    "committed before is as it was: make room (`tokenmill gc` shows what no run "
+                    "needs), or use another store, and run again"
+                ) from error
+            raise StoreError(self._refusal(error)) from error
+        except Exception as error:
+            # The libraries of object stores raise exceptions of their own, each many; those of
+            # a program that writes through us pass.
+            if not type(error).__module__.startswith(_STORE_LIBRARIES):
+                raise
+            raise StoreError(self._refusal(error)) from error
+
+    def _refusal(self, error: Exception) -> str:
+        lines = str(error).strip().splitlines() or [""]
+        cure = "" if self.is_local else "; check the address, the credentials and the server"
+        return f"the store {self.url} does not do what it is asked: {lines[0]}{cure}"
 
     @contextmanager
     def _temporary(self, target: str, data: bytes) -> Iterator[Path]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from blake3 import blake3
 
+from pipelines.redact import without_secrets
 from stages.contract import StageConfig
 
 # 128 bits: no collision by chance in any store that will ever be, and the longest digest that an
@@ -40,13 +41,15 @@ def hash_bytes(*parts: bytes) -> str:
 
 
 def identity_config(config: StageConfig) -> dict[str, Any]:
-    """The fields of `config` that can change the result, defaults included."""
+    """The fields of `config` that can change the result, defaults included, without secrets: a
+    password that was changed makes no other result.
+    """
     execution_only = {
         name
         for name, field in type(config).model_fields.items()
         if isinstance(field.json_schema_extra, dict) and "execution_only" in field.json_schema_extra
     }
-    return config.model_dump(mode="json", exclude=execution_only)
+    return dict(without_secrets(config.model_dump(mode="json", exclude=execution_only)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class KeyParts:
         code: "module:name" -> hash of what the stage reaches.
         inputs: input name -> digests, each with the matrix cell it came from where that counts.
         sources: address -> hash of content read from outside the store.
+        libraries: distribution -> version, of those that the stage says change its result.
     """
 
     uses: str
@@ -66,6 +70,7 @@ class KeyParts:
     code: Mapping[str, str]
     inputs: Mapping[str, list[tuple[Mapping[str, Any], str]]]
     sources: Mapping[str, str]
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,7 +79,8 @@ class KeyParts:
     def from_json(cls, data: Mapping[str, Any]) -> KeyParts:
         inputs = {name: [(cell, digest) for cell, digest in wires]
                   for name, wires in data["inputs"].items()}  # fmt: skip
-        return cls(data["uses"], data["config"], data["code"], inputs, data["sources"])
+        libraries = data.get("libraries", {})
+        return cls(data["uses"], data["config"], data["code"], inputs, data["sources"], libraries)
 
     @property
     def key(self) -> str:
@@ -83,9 +89,9 @@ class KeyParts:
 
     @property
     def key_without_code(self) -> str:
-        """What a pinned stage is found by: the same making, whatever the code."""
+        """What a pinned stage is found by: the same making, whatever the code and libraries."""
         parts = self.as_json()
-        del parts["code"]
+        del parts["code"], parts["libraries"]
         return hash_bytes(b"pinned stage", canonical_json(parts))
 
 
@@ -94,16 +100,18 @@ def explain(old: KeyParts, new: KeyParts) -> list[str]:
     changes = []
     if old.uses != new.uses:
         changes.append(f"the stage uses {new.uses}, and used {old.uses}")
-    for name, before, after in _changed(old.config, new.config):
+    for name, before, after in changed(old.config, new.config):
         changes.append(f"config {name}: {_show(before)} -> {_show(after)}")
-    for name, before, after in _changed(old.code, new.code):
+    for name, before, after in changed(old.code, new.code):
         verb = "is new" if before is None else "is gone" if after is None else "changed"
         changes.append(f"code {name} {verb}")
-    for name, before, after in _changed(old.inputs, new.inputs):
+    for name, before, after in changed(old.libraries, new.libraries):
+        changes.append(f"library {name}: {before or 'none'} -> {after or 'none'}")
+    for name, before, after in changed(old.inputs, new.inputs):
         was, now = (len(side or ()) for side in (before, after))
         detail = f" ({was} -> {now} artifacts)" if was != now else ""
         changes.append(f"input {name} has other content{detail}")
-    sources = list(_changed(old.sources, new.sources))
+    sources = list(changed(old.sources, new.sources))
     if sources:
         names = ", ".join(name for name, _, _ in sources[:3])
         more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
@@ -111,9 +119,10 @@ def explain(old: KeyParts, new: KeyParts) -> list[str]:
     return changes
 
 
-def _changed(
+def changed(
     old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Iterable[tuple[str, Any | None, Any | None]]:
+    """Names under which two mappings differ, with both values; None for what is not there."""
     for name in sorted({*old, *new}):
         before, after = old.get(name), new.get(name)
         present = name in old, name in new

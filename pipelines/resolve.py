@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -51,6 +53,7 @@ class Resolver:
             code=self._reach[cls],
             inputs=inputs,
             sources=self._sources[making],
+            libraries={name: _version(name) for name in cls.libraries},
         )
 
     def find(self, planned: PlannedStage, parts: KeyParts) -> tuple[dict[str, Any] | None, str]:
@@ -93,6 +96,14 @@ class Resolver:
     def pointer(self, planned: PlannedStage) -> str:
         # Matrix values are free text; a slash in one must not lead elsewhere.
         return f"stages/{self.plan.pipeline}/{quote(planned.name, safe='[]=,+')}"
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def preview(

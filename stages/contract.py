@@ -147,6 +147,9 @@ class Stage(ABC):
     written `my_file:ClassName`. `conserves` names the input whose every row must be found again, by
     its `id` and once, in the outputs listed with it; the engine checks it before a stage succeeds.
     A `RowStage` conserves its rows without saying so (see `conservation`).
+
+    `libraries` names the distributions whose version changes the result ("torch"): their installed
+    versions are part of the key. Leave out what only draws, reads or moves data.
     """
 
     word: ClassVar[str] = ""
@@ -154,6 +157,7 @@ class Stage(ABC):
     inputs: ClassVar[Mapping[str, Input]] = {}
     outputs: ClassVar[Mapping[str, Output]] = {}
     conserves: ClassVar[tuple[str, tuple[str, ...]] | None] = None
+    libraries: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any) -> None:
         self.config: Any = config

@@ -24,6 +24,7 @@ class Resample(RowStage):
     """
 
     word = "editing.resample"
+    libraries = ("torch", "transformers")
 
     class Config(StageConfig):
         threshold: float = Field(

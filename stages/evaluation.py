@@ -22,6 +22,7 @@ class LanguageModel(Stage):
     """
 
     word = "evaluation.language_model"
+    libraries = ("torch", "transformers")
 
     class Config(StageConfig):
         stride: int | None = Field(

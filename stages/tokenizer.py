@@ -32,6 +32,7 @@ class Train(Stage):
     """
 
     word = "tokenizer.train"
+    libraries = ("tokenizers",)
 
     class Config(StageConfig):
         algorithm: Literal["bpe", "unigram"] = Field(
@@ -86,6 +87,7 @@ class Encode(RowStage):
     """
 
     word = "tokenizer.encode"
+    libraries = ("tokenizers",)
 
     class Config(StageConfig):
         sequence_length: int = Field(128, ge=2, description="tokens in a sequence")

@@ -39,6 +39,7 @@ class LanguageModel(Stage):
     """
 
     word = "training.language_model"
+    libraries = ("torch", "transformers")
 
     class Config(StageConfig):
         steps: int = Field(200, ge=1, description="optimiser steps")

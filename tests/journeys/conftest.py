@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from journey import Project, make_project
+from s3_server import s3_environment, s3_url
+
+__all__ = ["s3_environment", "s3_url"]  # fixtures
 
 
 @pytest.fixture(scope="session")

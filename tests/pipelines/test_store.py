@@ -47,12 +47,14 @@ def files(store: Store) -> set[str]:
     return {str(path).removeprefix(store.files.root).lstrip("/") for path in found}
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     # What is fetched from a store that is away goes with the test.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     if request.param == "local":
         return Store(str(tmp_path / "store"))
+    if request.param == "s3":
+        return Store(f"{request.getfixturevalue('s3_url')}/deep/store")
     return Store(f"memory://tokenmill-{uuid.uuid4().hex}/deep/store")
 
 
