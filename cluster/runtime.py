@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Emit = Callable[[Any], None]
+CAPACITY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,20 @@ class RayRuntime:
         # Workers are kept between tasks, GPU workers too: a loaded model serves the next shard.
         self._call = ray.remote(max_calls=0)(_call)
         self._pending: dict[Any, str] = {}
+        self._capacity: dict[str, float] = {}
+        self._capacity_at = -CAPACITY_SECONDS
 
     def capacity(self) -> dict[str, float]:
-        """Processors, GPUs and bytes of the largest node for each."""
+        """Processors, GPUs and bytes of the largest node for each; asked anew each second."""
+        if time.monotonic() - self._capacity_at < CAPACITY_SECONDS:
+            return self._capacity
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        return {
+        self._capacity_at = time.monotonic()
+        self._capacity = {
             name: max((float(node.get(resource, 0)) for node in nodes), default=0.0)
             for name, resource in (("cpus", "CPU"), ("gpus", "GPU"), ("memory", "memory"))
         }
+        return self._capacity
 
     def check(self, needs: Needs) -> None:
         """Raise `Unschedulable` where no node could ever run such a task."""

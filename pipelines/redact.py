@@ -60,15 +60,22 @@ def without_secrets(value: Any) -> Any:
 
 def redact(value: Any) -> Any:
     """`value` without any secret: nested mappings, lists and text."""
-    return _walk(value, redact_text)
+    secrets = _environment()
+    return _walk(value, lambda text: _redact(text, secrets))
 
 
 def redact_text(text: str) -> str:
     """`text` without any secret."""
+    return _redact(text, _environment())
+
+
+def _redact(text: str, secrets: tuple[str, ...]) -> str:
     text = _structural(text)
-    for secret in _environment():
+    for secret in secrets:
         if secret in text:
             text = text.replace(secret, MASK)
+    if len(text) < SHORTEST:
+        return text
     text = _SHAPES.sub(MASK, text)
     return _HEADER.sub(lambda m: f"{m['name']}{MASK}", text)
 

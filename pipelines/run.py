@@ -22,6 +22,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -573,6 +574,7 @@ def _joined(written: list[Written]) -> Written:
     return Written([part for w in written for part in w.parts], schemas[0] if schemas else [])
 
 
+@cache
 def _versions() -> dict[str, str]:
     versions = {}
     for library in LIBRARIES:

@@ -9,7 +9,17 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationInfo, field_validator
 
-from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.contract import (
+    Context,
+    Field,
+    Input,
+    Kind,
+    Output,
+    RowStage,
+    Sink,
+    Stage,
+    StageConfig,
+)
 from stages.kinds import DOCUMENTS, DROPPED
 from stages.sources import Columns, open_source, read_sources
 
@@ -94,6 +104,77 @@ class Documents(Stage):
         context.metric("documents", len(seen))
 
 
+class Rules(StageConfig):
+    """What a text must be to be kept, looked at by itself."""
+
+    normalization: Literal["NFC", "NFKC", "none"] = Field(
+        "NFC", description="Unicode form of the text"
+    )
+    min_chars: int | None = Field(200, ge=0, description="shorter (<) texts are dropped")
+    max_chars: int | None = Field(1_000_000, ge=0, description="longer (>) texts are dropped")
+    max_duplicate_line_fraction: float | None = Field(
+        0.30, ge=0, le=1, description="more (>) lines seen before in the text: dropped (Gopher)"
+    )
+    max_top_ngram_fraction: float | None = Field(
+        0.20, ge=0, le=1, description="more (>) of the text in its top n-gram: dropped (Gopher)"
+    )
+    ngram: int = Field(2, ge=1, description="words in the n-gram of that rule")
+    min_letter_fraction: float | None = Field(
+        0.5, ge=0, le=1, description="fewer (<) letters among the visible characters: dropped"
+    )
+
+    @field_validator("max_chars")
+    @classmethod
+    def _leaves_some_length(cls, longest: int | None, info: ValidationInfo) -> int | None:
+        shortest = info.data.get("min_chars")
+        if longest is not None and shortest is not None and longest < shortest:
+            raise ValueError(f"must not be below min_chars {shortest}")
+        return longest
+
+    def judge(self, text: str) -> tuple[str, tuple[str, float] | None]:
+        """The normalised text, and the first rule it fails with what was measured, or None."""
+        from operators.corpus import FilterRules, drop_reason, normalize_text
+
+        rules = FilterRules(
+            min_chars=self.min_chars,
+            max_chars=self.max_chars,
+            max_duplicate_line_fraction=self.max_duplicate_line_fraction,
+            max_top_ngram_fraction=self.max_top_ngram_fraction,
+            ngram=self.ngram,
+            min_letter_fraction=self.min_letter_fraction,
+        )
+        normal = normalize_text(text, form=self.normalization)
+        return normal, drop_reason(normal, rules)
+
+
+class Filter(RowStage):
+    """Normalise, and filter by length and repetition: each text by itself, shard by shard.
+
+    The rules of `corpus.clean` without its removal of duplicates, which must see all texts at once:
+    memory does not grow with the corpus, and shards are spread over the workers. Every row that is
+    not kept is in `dropped`, with the first rule it failed and what was measured.
+    """
+
+    word = "corpus.filter"
+
+    class Config(Rules):
+        pass
+
+    inputs = {"documents": Input(Kind.DOCUMENTS, "documents as read")}
+    outputs = {
+        "documents": Output(Kind.DOCUMENTS, "the rows that are kept, normalised"),
+        "dropped": Output(Kind.DROPPED, "the rows that are not, with the reason"),
+    }
+
+    def apply(self, rows: pa.Table, context: Context) -> Mapping[str, pa.Table]:
+        judged = [self.config.judge(text) for text in rows.column("text").to_pylist()]
+        texts, verdicts = [text for text, _ in judged], [verdict for _, verdict in judged]
+        return {
+            "documents": _kept(rows, texts, verdicts),
+            "dropped": _dropped(rows, texts, verdicts),
+        }
+
+
 class Clean(Stage):
     """Normalise, filter by length and repetition, and remove exact and near duplicates.
 
@@ -103,22 +184,7 @@ class Clean(Stage):
 
     word = "corpus.clean"
 
-    class Config(StageConfig):
-        normalization: Literal["NFC", "NFKC", "none"] = Field(
-            "NFC", description="Unicode form of the text"
-        )
-        min_chars: int | None = Field(200, ge=0, description="shorter (<) texts are dropped")
-        max_chars: int | None = Field(1_000_000, ge=0, description="longer (>) texts are dropped")
-        max_duplicate_line_fraction: float | None = Field(
-            0.30, ge=0, le=1, description="more (>) lines seen before in the text: dropped (Gopher)"
-        )
-        max_top_ngram_fraction: float | None = Field(
-            0.20, ge=0, le=1, description="more (>) of the text in its top n-gram: dropped (Gopher)"
-        )
-        ngram: int = Field(2, ge=1, description="words in the n-gram of that rule")
-        min_letter_fraction: float | None = Field(
-            0.5, ge=0, le=1, description="fewer (<) letters among the visible characters: dropped"
-        )
+    class Config(Rules):
         dedup: Literal["none", "exact", "minhash"] = Field(
             "minhash", description="which duplicates are removed; minhash includes exact ones"
         )
@@ -129,14 +195,6 @@ class Clean(Stage):
         shingle: int = Field(5, ge=1, description="words in a shingle")
         shard_rows: int = SHARD_ROWS
 
-        @field_validator("max_chars")
-        @classmethod
-        def _leaves_some_length(cls, longest: int | None, info: ValidationInfo) -> int | None:
-            shortest = info.data.get("min_chars")
-            if longest is not None and shortest is not None and longest < shortest:
-                raise ValueError(f"must not be below min_chars {shortest}")
-            return longest
-
     inputs = {"documents": Input(Kind.DOCUMENTS, "documents as read")}
     outputs = {
         "documents": Output(Kind.DOCUMENTS, "the rows that are kept, normalised"),
@@ -145,31 +203,24 @@ class Clean(Stage):
     conserves = ("documents", ("documents", "dropped"))
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
-        from operators.corpus import FilterRules, drop_reason, normalize_text
-
         config = self.config
         table = inputs["documents"].table()
-        rules = FilterRules(
-            min_chars=config.min_chars,
-            max_chars=config.max_chars,
-            max_duplicate_line_fraction=config.max_duplicate_line_fraction,
-            max_top_ngram_fraction=config.max_top_ngram_fraction,
-            ngram=config.ngram,
-            min_letter_fraction=config.min_letter_fraction,
-        )
         texts = []
         verdicts: list[tuple[str, float] | None] = []
         for text in table.column("text").to_pylist():
-            texts.append(normalize_text(text, form=config.normalization))
-            verdicts.append(drop_reason(texts[-1], rules))
+            normal, verdict = config.judge(text)
+            texts.append(normal)
+            verdicts.append(verdict)
             if len(texts) % 100 == 0:
                 context.progress(len(texts), table.num_rows, "documents")
         kept = [index for index, verdict in enumerate(verdicts) if verdict is None]
         ids = table.column("id").to_pylist()
         for index, verdict in self._duplicates(texts, ids, kept).items():
             verdicts[index] = verdict
-        _write_kept(table, texts, verdicts, outputs["documents"], config.shard_rows)
-        _write_dropped(table, texts, verdicts, outputs["dropped"])
+        kept_rows = _kept(table, texts, verdicts)
+        for start in range(0, max(kept_rows.num_rows, 1), config.shard_rows):
+            outputs["documents"].write(kept_rows.slice(start, config.shard_rows))
+        outputs["dropped"].write(_dropped(table, texts, verdicts))
 
     def _duplicates(
         self, texts: Sequence[str], ids: Sequence[str], rows: Sequence[int]
@@ -198,27 +249,18 @@ class Clean(Stage):
         return found
 
 
-def _write_kept(
-    table: pa.Table,
-    texts: Sequence[str],
-    verdicts: Sequence[tuple[str, float] | None],
-    sink: Sink,
-    shard_rows: int,
-) -> None:
+def _kept(
+    table: pa.Table, texts: Sequence[str], verdicts: Sequence[tuple[str, float] | None]
+) -> pa.Table:
     normalised = table.set_column(
         table.schema.get_field_index("text"), "text", pa.array(texts, pa.string())
     )
-    kept = normalised.filter(pa.array([verdict is None for verdict in verdicts], pa.bool_()))
-    for start in range(0, max(kept.num_rows, 1), shard_rows):
-        sink.write(kept.slice(start, shard_rows))
+    return normalised.filter(pa.array([verdict is None for verdict in verdicts], pa.bool_()))
 
 
-def _write_dropped(
-    table: pa.Table,
-    texts: Sequence[str],
-    verdicts: Sequence[tuple[str, float] | None],
-    sink: Sink,
-) -> None:
+def _dropped(
+    table: pa.Table, texts: Sequence[str], verdicts: Sequence[tuple[str, float] | None]
+) -> pa.Table:
     ids, origins = table.column("id").to_pylist(), table.column("source").to_pylist()
     rows = [
         {"id": ids[i], "source": origins[i], "reason": verdict[0], "value": verdict[1],
@@ -226,7 +268,7 @@ def _write_dropped(
         for i, verdict in enumerate(verdicts)
         if verdict is not None
     ]  # fmt: skip
-    sink.write(pa.Table.from_pylist(rows, DROPPED))
+    return pa.Table.from_pylist(rows, DROPPED)
 
 
 class Split(Stage):

@@ -21,7 +21,7 @@ def stage(request):
 
 def test_the_vocabulary_holds_the_stages_of_the_first_pipeline():
     assert {
-        "corpus.documents", "corpus.clean", "corpus.split", "alignment.sentences",
+        "corpus.documents", "corpus.filter", "corpus.clean", "corpus.split", "alignment.sentences",
         "tokenizer.train", "tokenizer.encode", "tokenizer.report", "training.language_model",
         "editing.resample", "evaluation.language_model", "report.compare",
     } <= set(WORDS)  # fmt: skip
