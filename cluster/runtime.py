@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cluster.guard import Guard
+
 Emit = Callable[[Any], None]
 CAPACITY_SECONDS = 1.0
 
@@ -68,10 +70,12 @@ class RayRuntime:
         import ray
 
         self._ray = ray
+        self._guard: Guard | None = None
         self._ours = not ray.is_initialized()
         if self._ours:
             local: dict[str, Any] = {}
             if address is None:
+                self._guard = Guard()
                 local = {
                     "num_cpus": workers or os.cpu_count() or 1,
                     "object_store_memory": 256 * 2**20,  # stages pass data through the store
@@ -185,6 +189,8 @@ class RayRuntime:
         """Leave the cluster; end it where it is our own."""
         if self._ours:
             self._ray.shutdown()
+        if self._guard is not None:
+            self._guard.stop()
 
 
 class _Mailbox:

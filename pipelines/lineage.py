@@ -12,6 +12,7 @@ answer got lost is there once.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import signal
@@ -165,8 +166,9 @@ class Tracker:
     @property
     def client(self) -> Any:
         if self._client is None:
-            client = open_client(self._uri)
-            self.experiment_id = ensure_experiment(client, self._uri, self._pipeline)
+            with _alone(self._uri):
+                client = open_client(self._uri)
+                self.experiment_id = ensure_experiment(client, self._uri, self._pipeline)
             self._client = client
         return self._client
 
@@ -286,8 +288,9 @@ def close_dead_runs(tracking_uri: str, store: Store) -> list[str]:
             entry.state = "KILLED"
             write_entry(store, entry)
     try:
-        client = open_client(tracking_uri)
-        experiments = [e.experiment_id for e in client.search_experiments()]
+        with _alone(tracking_uri):
+            client = open_client(tracking_uri)
+            experiments = [e.experiment_id for e in client.search_experiments()]
         for run in _search(client, experiments, "tags.`tokenmill.pid` != ''"):
             if not _is_dead(run, store):
                 continue
@@ -364,6 +367,21 @@ def open_client(tracking_uri: str) -> Any:
     return MlflowClient(tracking_uri)
 
 
+@contextlib.contextmanager
+def _alone(tracking_uri: str) -> Iterator[None]:
+    """Keep other processes out while MLflow makes the tables of a new SQLite file: two that make
+    them at once both fail.
+    """
+    if not tracking_uri.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(tracking_uri.removeprefix("sqlite:///") + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def ensure_experiment(client: Any, tracking_uri: str, name: str) -> str:
     """The id of the experiment of a pipeline; made where there is none."""
     found = client.get_experiment_by_name(name)
@@ -375,7 +393,13 @@ def ensure_experiment(client: Any, tracking_uri: str, name: str) -> str:
         location = (folder / "mlartifacts" / name).as_uri()
     # Without this tag the pages open as if the runs were conversations with a model.
     tags = {"mlflow.experimentKind": "custom_model_development"}
-    return str(client.create_experiment(name, artifact_location=location, tags=tags))
+    try:
+        return str(client.create_experiment(name, artifact_location=location, tags=tags))
+    except Exception:
+        found = client.get_experiment_by_name(name)  # another client may have been first
+        if found is None:
+            raise
+        return str(found.experiment_id)
 
 
 def open_ui(tracking_uri: str, host: str, port: int) -> int:

@@ -2,7 +2,7 @@
 
     python metaflow_graph.py SHAPE STEPS FOLDER
 
-Inside the clock: the whole `run` command without the import of metaflow, measured beside it. A step's
+Inside the clock: the whole `run` command less the import of metaflow, measured beside it. A step's
 own process starts Python anew: that is how the tool works, and cannot be left out.
 """
 
@@ -23,25 +23,38 @@ def flow(shape: str, steps: int) -> str:
             lines += [f"        self.next(self.{after})"] if after else []
     else:
         middle = names[1:-1]
-        lines += ["    @step", "    def start(self):", "        self.row = 'start'",
-                  "        self.next(" + ", ".join(f"self.{m}" for m in middle) + ")"]
+        lines += [
+            "    @step",
+            "    def start(self):",
+            "        self.row = 'start'",
+            "        self.next(" + ", ".join(f"self.{m}" for m in middle) + ")",
+        ]
         for name in middle:
-            lines += ["    @step", f"    def {name}(self):", f"        self.row = {name!r}",
-                      "        self.next(self.end)"]
+            lines += [
+                "    @step",
+                f"    def {name}(self):",
+                f"        self.row = {name!r}",
+                "        self.next(self.end)",
+            ]
         lines += ["    @step", "    def end(self, inputs):", "        self.row = 'end'"]
     return "\n".join([*lines, "", "if __name__ == '__main__':", "    Noop()", ""])
 
 
 def timed(command: list[str], folder: Path) -> float:
     began = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    subprocess.run(
+        command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     return time.perf_counter() - began
 
 
 def main(shape: str, steps: int, folder: Path) -> None:
-    os.environ.update(METAFLOW_HOME=str(folder / "home"), USERNAME="bench",
-                      METAFLOW_DEFAULT_METADATA="local", METAFLOW_DEFAULT_DATASTORE="local")
+    os.environ.update(
+        METAFLOW_HOME=str(folder / "home"),
+        USERNAME="bench",
+        METAFLOW_DEFAULT_METADATA="local",
+        METAFLOW_DEFAULT_DATASTORE="local",
+    )
     (folder / "noop.py").write_text(flow(shape, steps))
     imports = timed([sys.executable, "-c", "import metaflow"], folder)
     whole = timed([sys.executable, "noop.py", "--quiet", "run", "--max-num-splits", "1000"], folder)

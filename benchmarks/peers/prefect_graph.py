@@ -15,9 +15,13 @@ from pathlib import Path
 
 def main(shape: str, steps: int, folder: Path) -> None:
     os.environ.update(
-        PREFECT_HOME=str(folder), PREFECT_SERVER_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1",
-        PREFECT_LOGGING_LEVEL="ERROR", PREFECT_RESULTS_PERSIST_BY_DEFAULT="true",
-        PREFECT_LOCAL_STORAGE_PATH=str(folder / "store"), PREFECT_API_DATABASE_TIMEOUT="60",
+        PREFECT_HOME=str(folder),
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        DO_NOT_TRACK="1",
+        PREFECT_LOGGING_LEVEL="ERROR",
+        PREFECT_RESULTS_PERSIST_BY_DEFAULT="true",
+        PREFECT_LOCAL_STORAGE_PATH=str(folder / "store"),
+        PREFECT_API_DATABASE_TIMEOUT="60",
         PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120",
     )
     from prefect import flow, task
