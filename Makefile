@@ -24,6 +24,7 @@ $(READY): pyproject.toml constraints.txt
 
 bench: $(READY)  ## Measure; results go into benchmarks/RESULTS.md.
 	$(VENV)/bin/python -m benchmarks.overhead
+	$(VENV)/bin/python -m benchmarks.engine
 
 clean:  ## Remove the environment; the store and the record in .tokenmill stay.
 	rm -rf $(VENV)

@@ -1,11 +1,11 @@
 """What the framework itself costs, beside limits that it cannot beat, in one run.
 
-    python -m benchmarks.overhead            measure, and rewrite benchmarks/RESULTS.md
+    python -m benchmarks.overhead     measure; rewrites its section of benchmarks/RESULTS.md
 
 - `--help` against an empty Python process;
 - `plan` of dag.yaml with every stage reused, and a run with nothing to compute, against the import
   of MLflow alone, which a run needs for its record;
-- the hash of Arrow rows, value by value, against BLAKE2b over the same bytes in one buffer.
+- the hash of Arrow rows, value by value, against BLAKE3 over the same bytes in one buffer.
 
 Each pair is measured in turn, several times; figures are medians, and the ratio is the median of
 the ratios pair by pair, so that a machine that slows down slows both.
@@ -13,10 +13,7 @@ the ratios pair by pair, so that a machine that slows down slows both.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,9 +23,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from blake3 import blake3
+
+from benchmarks.results import TABLE, row, write_section
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def process(*command: str, environment: dict[str, str]) -> Callable[[], float]:
@@ -47,13 +46,8 @@ def compare(name: str, ours: Callable[[], float], limit: Callable[[], float], ro
             unit: str, limit_name: str) -> str:  # fmt: skip
     """A row of the table; the first pair warms up and does not count."""
     pairs = [(ours(), limit()) for _ in range(rounds + 1)][1:]
-    ratios = [a / b for a, b in pairs]
-    mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-    spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-    row = (f"| {name} | {mine:.3g} {unit} | {limit_name} | {other:.3g} {unit} | "
-           f"{statistics.median(ratios):.2f} | {spread} | {rounds} |")  # fmt: skip
-    print(row, flush=True)
-    return row
+    mine, other = zip(*pairs, strict=True)
+    return row(name, mine, limit_name, other, unit)
 
 
 def hashing() -> tuple[Callable[[], float], Callable[[], float], float]:
@@ -79,7 +73,7 @@ def hashing() -> tuple[Callable[[], float], Callable[[], float], float]:
 
     def limit() -> float:
         began = time.perf_counter()
-        hashlib.blake2b(buffer, digest_size=16).hexdigest()
+        blake3(buffer, max_threads=blake3.AUTO).hexdigest()
         return time.perf_counter() - began
 
     return ours, limit, size
@@ -112,19 +106,13 @@ def main() -> None:
                     process(*cli, "run", dag, environment=environment), mlflow, 5, "s",
                     "`import` of the MLflow client"),
             compare(f"hash of {size:.2f} GB of Arrow rows", ours, limit, 7, "s",
-                    "BLAKE2b over as many bytes"),
+                    "BLAKE3 over as many bytes"),
         ]  # fmt: skip
-    RESULTS.write_text(
-        "# Measured\n\n"
-        "Made by `python -m benchmarks.overhead` "
-        f"(Python {platform.python_version()}, {os.cpu_count()} cores). Ours and a limit in turn; "
-        "medians, and the median of the ratios pair by pair with their range. Absolute times "
-        "depend on the machine; ratios less.\n\n"
-        "| what | ours | limit | limit | ratio | range | pairs |\n|---|---|---|---|---|---|---|\n"
-        + "\n".join(rows)
-        + f"\n\nThe first run of dag.yaml, everything computed, took {first:.0f} s, once.\n",
-        encoding="utf-8",
-    )
+    write_section(
+        "overhead of the command",
+        "`python -m benchmarks.overhead`\n\n" + TABLE + "\n".join(rows)
+        + f"\n\nThe first run of dag.yaml, everything computed, took {first:.0f} s, once.",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ MASK = "***"
 SHORTEST = 8  # a shorter value of a secret variable would be found by chance in other text
 
 _SECRET_FIELD = re.compile(
-    r"(?:^|[_.-])(?:api_?key|apikey|secret|secrets|password|passwd|passphrase|credentials?|"
-    r"private_?key|access_?key|secret_?key|access_?key_?id|auth_?token|access_?token|"
-    r"refresh_?token|session_?token|bearer_?token|hf_?token|authorization|connection_string)$",
+    r"(?:^|[_.-])(?:api[_-]?key|apikey|secret|secrets|password|passwd|passphrase|credentials?|"
+    r"private[_-]?key|access[_-]?key|secret[_-]?key|access[_-]?key[_-]?id|auth[_-]?token|access[_-]?token|"
+    r"refresh[_-]?token|session[_-]?token|bearer[_-]?token|hf[_-]?token|authorization|connection_string)$",
     re.IGNORECASE,
 )
 _SECRET_VARIABLE = re.compile(
