@@ -14,15 +14,18 @@ import uuid
 from pathlib import Path
 
 MARK = "TOKENMILL_CLUSTER"
-GRACE_SECONDS = 5
+# Looked again and again: what was about to start when the driver died is not there at first.
+LOOKS = "3 3 4 5 5 10"
 
 _WATCH = """
 while read -r line; do :; done
-sleep "$1"
-for process in /proc/[0-9]*; do
-  if tr '\\0' '\\n' < "$process/environ" 2>/dev/null | grep -qx "$2"; then
-    [ "${process#/proc/}" = "$$" ] || kill -9 "${process#/proc/}"
-  fi
+for seconds in $1; do
+  sleep "$seconds"
+  for process in /proc/[0-9]*; do
+    if tr '\\0' '\\n' < "$process/environ" 2>/dev/null | grep -qx "$2"; then
+      kill -9 "${process#/proc/}"
+    fi
+  done
 done
 """
 
@@ -34,14 +37,13 @@ class Guard:
         self._shell: subprocess.Popen[bytes] | None = None
         if not Path("/proc/self/environ").exists():
             return
-        unmarked = {name: value for name, value in os.environ.items() if name != MARK}
         os.environ[MARK] = uuid.uuid4().hex
         self._shell = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCH, "sh", str(GRACE_SECONDS), f"{MARK}={os.environ[MARK]}"],
+            ["/bin/sh", "-c", _WATCH, "sh", LOOKS, f"{MARK}={os.environ[MARK]}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=unmarked,
+            env={"PATH": os.environ.get("PATH", os.defpath)},
             start_new_session=True,  # Ctrl-C is not for it
         )
 
