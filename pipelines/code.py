@@ -16,7 +16,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -63,6 +63,7 @@ class CodeIndex:
         self._folders = [Path(folder) for folder in folders]
         self._modules: dict[str, _Module | None] = {}
         self._hashes: dict[_Target, str] = {}
+        self._read: dict[str, str] = {}
 
     def reach(self, module: str, name: str) -> dict[str, str]:
         """All that `module:name` reaches, itself included: "module:name" -> hash, sorted.
@@ -86,6 +87,19 @@ class CodeIndex:
             waiting.extend(self._reached_from(target))
         units = sorted((t for t in seen if t.name is not None), key=lambda t: (t.module, t.name))
         return {f"{t.module}:{t.name}": self._hash(t) for t in units}
+
+    def sources(self, module: str, name: str) -> dict[str, str]:
+        """The modules that `module:name` reaches, each with the hash of its file as it was read."""
+        modules = {unit.partition(":")[0] for unit in self.reach(module, name)}
+        return {found: self._read[found] for found in sorted(modules)}
+
+    def sources_now(self, modules: Iterable[str]) -> dict[str, str]:
+        """The same modules, each with the hash of its file as it is; "" where it is gone."""
+        found = {}
+        for module in modules:
+            path = self._path(module)
+            found[module] = "" if path is None else _hash_of(path.read_bytes())
+        return found
 
     def texts(self, module: str, name: str) -> dict[str, str]:
         """The normalised source of all that `module:name` reaches, by the names of `reach`."""
@@ -207,7 +221,9 @@ class CodeIndex:
         module = _Module()
         package = path.name == "__init__.py"
         loose: list[ast.stmt] = []
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        self._read[name] = _hash_of(content)
+        tree = ast.parse(content)
         for statement in _top_level(tree):
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 bound = _bindings(statement, name, package)
@@ -246,6 +262,10 @@ class CodeIndex:
             if path.with_name(path.name + ".py").is_file():
                 return path.with_name(path.name + ".py")
         return None
+
+
+def _hash_of(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 @cache

@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.runtime import current_attempt
+from pipelines.code import CodeIndex
+from pipelines.code_texts import name_of
 from pipelines.faults import FaultInjected, suffer
 from pipelines.files import StoreError
 from pipelines.identity import canonical_json
@@ -156,9 +158,31 @@ def run_task(task: StageTask, emit: Emit) -> TaskResult:
     raise AssertionError("unreachable")
 
 
+class CodeChanged(RuntimeError):
+    """The code of a stage is other than it was when the stage was keyed."""
+
+
+_same_code: set[tuple[str, str, str]] = set()
+
+
 def stage_class(task: StageTask) -> type[Stage]:
+    """The class of a task's stage, with the code that its key was made of.
+
+    Raises:
+        CodeChanged: somebody has edited it since; what it made would stand under a key that is not
+            its own.
+    """
     make_importable(Path(task.folder))
     found: type[Stage] = getattr(importlib.import_module(task.module), task.name)
+    this = (task.module, task.name, task.code)
+    if this not in _same_code:
+        index = CodeIndex([Path(task.folder)])
+        now = index.sources_now(task.sources)
+        # Comments and what the stage does not reach may be edited at any time.
+        if now != task.sources and name_of(index.reach(task.module, task.name)) != task.code:
+            edited = ", ".join(name for name in now if now[name] != task.sources[name])
+            raise CodeChanged(f"its code was edited while the run went on ({edited}); run again")
+        _same_code.add(this)
     return found
 
 

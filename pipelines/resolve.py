@@ -88,6 +88,11 @@ class Resolver:
             self._kept.add(name_of(parts.code))
             keep_texts(self.store, parts.code, self.texts(planned))
 
+    def sources_of(self, planned: PlannedStage) -> dict[str, str]:
+        """The modules behind a stage's key, with the hashes of their files."""
+        cls = planned.stage_class
+        return self._code.sources(cls.__module__, cls.__qualname__)
+
     def texts(self, planned: PlannedStage) -> dict[str, str]:
         """The code that a stage reaches, as it is now."""
         cls = planned.stage_class

@@ -25,6 +25,8 @@ class StageTask:
         retries: how often an exception of the method is tried again.
         allowed: rows of the shard that may be set aside.
         attempt: how often the engine has given out this task before.
+        sources: module -> hash of its file, of the code that is in the key.
+        code: name of that set of code (`pipelines.code_texts.name_of`).
     """
 
     stage: str
@@ -41,6 +43,8 @@ class StageTask:
     retries: int = 0
     allowed: int = 0
     attempt: int = 0
+    sources: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
 
     @property
     def task_name(self) -> str:

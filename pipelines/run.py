@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.runtime import Finished, Needs, Unschedulable
+from pipelines.code_texts import name_of
 from pipelines.conservation import conservation_fault
 from pipelines.execute import run_task
 from pipelines.files import StoreError, StoreFull
@@ -262,6 +263,8 @@ class Runner:
             for name in cls.inputs
             if name in planned.needs
         }
+        sources = self._resolver.sources_of(planned)
+        assert status.parts is not None
         for shard, identity in shards:
             task = StageTask(
                 stage=planned.name,
@@ -277,6 +280,8 @@ class Runner:
                 note=finished.get(identity),
                 retries=planned.retries.task,
                 allowed=job.allowed,
+                sources=sources,
+                code=name_of(status.parts.code),
             )
             job.waiting.add(task.task_name)
             self._submit(_Out(task, planned.name, needs))

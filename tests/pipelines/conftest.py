@@ -35,6 +35,7 @@ def own_modules_are_forgotten(
                 del sys.modules[name]
         importlib.invalidate_caches()
         execute._prepared.clear()
+        execute._same_code.clear()
 
     yield forget
     forget()

@@ -583,6 +583,42 @@ def test_the_other_shards_of_a_stage_that_failed_are_not_run(project: Project) -
     assert "poison#2" not in runtime.tasks
 
 
+# -- code that is edited while a run goes on -------------------------------------------------------
+
+
+class Editor(SerialRuntime):
+    """Somebody edits the stages when a task has been given out."""
+
+    def __init__(self, project: Project, task: str, old: str, new: str) -> None:
+        super().__init__()
+        self._edit = (project, task, old, new)
+
+    def submit(self, task: str, function: Any, *arguments: Any, **options: Any) -> None:
+        project, wanted, old, new = self._edit
+        super().submit(task, function, *arguments, **options)
+        if task == wanted:
+            path = project.folder / "toy_words.py"
+            path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_stage_whose_code_is_edited_before_it_runs_fails_and_leaves_no_result(
+    project: Project,
+) -> None:
+    runtime = Editor(project, "poison#0", "context.count", "note('x'), context.count")
+    done = project.run(CHAIN_OF_SHARDS, runtime=runtime)
+    assert states(done) == {"made": "computed", "poison": "failed"}
+    assert (
+        "its code was edited while the run went on (toy_words); run again" in done["poison"].error
+    )
+    assert project.store.record(done["poison"].key or "") is None
+
+
+def test_an_edit_that_the_stage_does_not_reach_stops_nothing(project: Project) -> None:
+    runtime = Editor(project, "poison#0", "# The method of Upper.", "# Edited.")
+    done = project.run(CHAIN_OF_SHARDS, runtime=runtime)
+    assert states(done) == {"made": "computed", "poison": "computed"}
+
+
 # -- the run's entry -------------------------------------------------------------------------------
 
 
