@@ -21,6 +21,7 @@ from cluster.guard import Guard
 
 Emit = Callable[[Any], None]
 CAPACITY_SECONDS = 1.0
+INTERVAL = 0.25  # seconds between batches of messages
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class RayRuntime:
         # Workers are kept between tasks, GPU workers too: a loaded model serves the next shard.
         self._call = ray.remote(max_calls=0)(_call)
         self._pending: dict[Any, str] = {}
+        self._arrived: list[Any] = []
+        self._drained_at = 0.0
         self._capacity: dict[str, float] = {}
         self._capacity_at = -CAPACITY_SECONDS
 
@@ -158,7 +161,11 @@ class RayRuntime:
         for reference in ready:
             task = self._pending.pop(reference)
             try:
-                finished.append(Finished(task, self._ray.get(reference)))
+                value, has_sent, rest = self._ray.get(reference)
+                if has_sent:  # what it has sent comes before the rest, and before its end
+                    self._arrived += self._drained()
+                self._arrived += rest
+                finished.append(Finished(task, value))
             except self._ray.exceptions.RayTaskError as error:
                 cause = error.cause or error
                 finished.append(Finished(task, error=str(cause), cause=cause))
@@ -168,6 +175,13 @@ class RayRuntime:
 
     def messages(self) -> list[Any]:
         """What tasks emitted since the last call, in the order of each task."""
+        if time.monotonic() - self._drained_at >= INTERVAL:
+            self._arrived += self._drained()
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def _drained(self) -> list[Any]:
+        self._drained_at = time.monotonic()
         try:
             return list(self._ray.get(self._mailbox.drain.remote(), timeout=10))
         except self._ray.exceptions.RayError:
@@ -208,21 +222,34 @@ class _Mailbox:
 
 
 class _Sender:
-    """Sends messages in batches, so that a tight loop may emit as it likes."""
+    """Sends messages in batches, so that a tight loop may emit as it likes.
 
-    def __init__(self, mailbox: Any, interval: float = 0.25) -> None:
+    What a short task emits goes home with its result, which costs nothing; of a longer one the
+    first batch leaves after `INTERVAL` seconds.
+    """
+
+    def __init__(self, mailbox: Any) -> None:
         self._mailbox = mailbox
-        self._interval = interval
         self._waiting: list[Any] = []
-        self._sent_at = 0.0
+        self._sent_at = time.monotonic()
         self._last: Any = None
         self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
 
     def __call__(self, message: Any) -> None:
         with self._lock:
             self._waiting.append(message)
-            if time.monotonic() - self._sent_at >= self._interval:
+            if time.monotonic() - self._sent_at >= INTERVAL:
                 self._send()
+            elif self._timer is None:  # nothing may follow for a long time
+                self._timer = threading.Timer(INTERVAL, self._send_late)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _send_late(self) -> None:
+        with self._lock:
+            self._send()
+            self._timer = None
 
     def _send(self) -> None:
         if self._waiting:
@@ -230,15 +257,22 @@ class _Sender:
             self._waiting = []
             self._sent_at = time.monotonic()
 
-    def flush(self) -> None:
-        """Return when all that was emitted has arrived: it must not come after the result."""
+    def rest(self) -> list[Any]:
+        """What was not sent; what was sent has arrived when this returns, as it comes before."""
         import ray
 
         with self._lock:
-            self._send()
+            if self._timer is not None:
+                self._timer.cancel()
             if self._last is not None:
                 with contextlib.suppress(ray.exceptions.RayError):
                     ray.get(self._last, timeout=10)
+            waiting, self._waiting = self._waiting, []
+            return waiting
+
+    @property
+    def has_sent(self) -> bool:
+        return self._last is not None
 
 
 def current_attempt() -> int:
@@ -256,11 +290,15 @@ def current_attempt() -> int:
 
 
 def _call(mailbox: Any, function: Callable[..., Any], arguments: Iterable[Any]) -> Any:
+    """The value of a call, whether it has sent messages, and the messages that it has not."""
     emit = _Sender(mailbox)
     try:
-        return function(*arguments, emit)
-    finally:
-        emit.flush()
+        value = function(*arguments, emit)
+    except BaseException:
+        emit.rest()
+        raise
+    rest = emit.rest()
+    return value, emit.has_sent, rest
 
 
 def _first_line(error: BaseException) -> str:

@@ -23,6 +23,11 @@ OK, STAGE_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 HOME = Path(".tokenmill")
 SPOOL = HOME / "spool"
 
+# Seconds that the end of a run waits for a tracker that is away; when it is broken off, and then
+# in all.
+GRACE, INTERRUPTED_GRACE, INTERRUPTED_AT_MOST = 5.0, 1.0, 3.0
+LINES_TOLD = 10
+
 EPILOG = """\b
 Examples:
   tokenmill run                                 run dag.yaml, reuse what is unchanged
@@ -155,26 +160,33 @@ def run(
             interrupted = True
             statuses = list(runner.statuses.values())
         except BaseException:
-            recorder.close(state="FAILED")
+            told = recorder.close(
+                state="FAILED", grace=INTERRUPTED_GRACE, at_most=INTERRUPTED_AT_MOST
+            )
             lease.close("FAILED", recorder.run_id)
+            _tell(told)
             raise
     failed = any(status.state == "failed" for status in statuses)
     state = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
     report = _report_text(store, statuses)
-    told = recorder.close(state=state, report=report, grace=2.0 if interrupted else 5.0)
+    told = recorder.close(
+        state=state,
+        report=report,
+        grace=INTERRUPTED_GRACE if interrupted else GRACE,
+        at_most=INTERRUPTED_AT_MOST if interrupted else None,
+    )
     lease.close(state, recorder.run_id)
     if as_json:
         _print_json(
             [
                 _with_paths(store, status)
-                | {"run": recorder.run_of(status), "pipeline_run": recorder.run_id}
+                | {"run": recorder.recorded_as(status), "pipeline_run": recorder.run_id}
                 for status in statuses
             ]
         )
     else:
         _show_results(store, statuses, report, recorder)
-    for line in told[:10]:
-        click.echo(f"tokenmill: {line}", err=True)
+    _tell(told)
     if interrupted:
         raise SystemExit(INTERRUPTED)
     raise SystemExit(STAGE_FAILED if failed else OK)
@@ -361,7 +373,8 @@ def lineage(thing: str, store_url: str | None, tracking_uri: str | None, as_json
     from pipelines.trace import trace
 
     store = _store(store_url)
-    origins = [trace(store, manifest) for manifest in _find(store, thing)]
+    found = _find(store, thing, _tracking_uri(tracking_uri))
+    origins = [trace(store, manifest) for manifest in found]
     if as_json:
         _print_json([origin.as_json() for origin in origins])
     else:
@@ -388,6 +401,7 @@ def verify(
     import time
 
     from pipelines.display import progress_over
+    from pipelines.upkeep import broken_results
     from pipelines.upkeep import verify as look
 
     store = _store(store_url)
@@ -401,15 +415,20 @@ def verify(
         if not keep:
             store.condemn(verdict.manifest.digest, "; ".join(verdict.faults))
     read = sum(m.size for m in manifests)
+    gone = {} if artifact else broken_results(store)
     if as_json:
         faults = {v.manifest.digest: {"made_by": v.name, "faults": v.faults} for v in bad}
-        _print_json({"artifacts": len(manifests), "bytes": read, "faults": faults})
+        _print_json(
+            {"artifacts": len(manifests), "bytes": read, "faults": faults, "results_without": gone}
+        )
         raise SystemExit(STAGE_FAILED if bad else OK)
     for verdict in bad:
         for fault in verdict.faults:
             click.echo(f"{verdict.manifest.digest} ({verdict.name}): {fault}")
     rate = f", {read / 1e9 / seconds:.1f} GB/s" if read > 1e8 else ""
     click.echo(f"{len(manifests)} artifacts, {_size(read)}{rate}, {len(bad)} with faults")
+    if gone and not bad:
+        click.echo(f"{len(gone)} results name artifacts that are gone; they will be computed anew")
     if bad and not keep:
         click.echo("those are out of use now; the next run that needs them computes them anew")
     raise SystemExit(STAGE_FAILED if bad else OK)
@@ -486,11 +505,11 @@ def ui(
     from pipelines.lineage import open_ui
 
     uri = _tracking_uri(tracking_uri)
+    _stop_on_sigterm()
+    _catch_up(uri, store_url)
     if uri.startswith("http"):
         click.echo(f"the record is on a server: open {uri}")
         return
-    _stop_on_sigterm()
-    _catch_up(uri, store_url)
     click.echo(f"MLflow on http://{host}:{port} (record {uri}); Ctrl-C ends it", err=True)
     raise SystemExit(open_ui(uri, host, port))
 
@@ -564,14 +583,27 @@ def _tracking_uri(uri: str | None) -> str:
     return uri or default_tracking_uri(HOME)
 
 
-def _find(store: Store, thing: str) -> list[Any]:
+def _find(store: Store, thing: str, tracking_uri: str | None = None) -> list[Any]:
     from pipelines.files import StoreError
     from pipelines.trace import find_artifacts
 
     try:
         return find_artifacts(store, thing)
     except StoreError as error:
+        for other in _other_ids(thing, tracking_uri):
+            with contextlib.suppress(StoreError):
+                return find_artifacts(store, other)
         _fail(str(error))
+
+
+def _other_ids(run: str, tracking_uri: str | None) -> list[str]:
+    """Under which other ids the store may know an MLflow run; the tracker is asked only for what
+    looks like one.
+    """
+    from pipelines.lineage import known_as
+
+    is_id = len(run) == 32 and all(c in "0123456789abcdef" for c in run)
+    return known_as(tracking_uri, run) if tracking_uri and is_id else []
 
 
 def _find_run(store: Store, wanted: str) -> Any:
@@ -707,16 +739,22 @@ def _fail(message: str) -> NoReturn:
 
 def _catch_up(tracking_uri: str, store_url: str | None) -> None:
     """Send what earlier runs could not record, and close those that died."""
-    from pipelines.lineage import close_dead_runs, send_spools
+    from pipelines.leftovers import catch_up
     from pipelines.spool import Away
 
     try:
-        told = send_spools(SPOOL, tracking_uri)
-        told += close_dead_runs(tracking_uri, _store(store_url))
+        done = catch_up(SPOOL, tracking_uri, _store(store_url))
     except Away as error:
-        told = [f"the tracker is away: {error}"]
-    for line in told:
+        done = f"the tracker is away: {error}"
+    _tell([done] if done else [])
+
+
+def _tell(lines: list[str]) -> None:
+    """Tell of the record, beside the results."""
+    for line in lines[:LINES_TOLD]:
         click.echo(f"tokenmill: {line}", err=True)
+    if len(lines) > LINES_TOLD:
+        click.echo(f"tokenmill: and {len(lines) - LINES_TOLD} more of the kind", err=True)
 
 
 def _store_for_a_run(url: str | None, planned: Plan) -> Store:

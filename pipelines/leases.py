@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,17 +91,14 @@ class Lease:
         self._beating = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._beating.start()
 
-    def uses(self, keys: Mapping[str, str]) -> None:
-        """Say that stages rely on keys, before their results are looked up."""
+    def uses(self, stage: str, key: str, prefix: str) -> None:
+        """Say that a stage relies on a key, before its result is looked up, and under which prefix
+        its shards will be written where there is none.
+        """
         with self._lock:
-            new = {name: key for name, key in keys.items() if self.entry.stages.get(name) != key}
-            self.entry.stages.update(new)
-        if new:
-            self._write()
-
-    def writes(self, prefix: str) -> None:
-        """Say that shards will be written under `prefix`, before the first is."""
-        with self._lock:
+            if self.entry.stages.get(stage) == key and prefix in self.entry.attempts:
+                return
+            self.entry.stages[stage] = key
             self.entry.attempts.append(prefix)
         self._write()
 
@@ -126,7 +123,7 @@ class Lease:
 
 def write_entry(store: Store, entry: RunEntry) -> None:
     """Write an entry whole, over the one that is there; one that has ended is moved."""
-    data = json.dumps(asdict(entry), indent=1).encode()
+    data = json.dumps(asdict(entry)).encode()
     live = posixpath.join("runs", "live", f"{entry.run}.json")
     if entry.state == "RUNNING":
         store.files.overwrite(live, data)

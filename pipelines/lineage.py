@@ -6,7 +6,8 @@ digest is the artifact's digest, models, tokenizers, reports and plots as run ar
 stage is a child too, with the same datasets and a link to the run that made them.
 
 Runs are known by an id of ours, the tag `tokenmill.id`, so that what was sent twice because an
-answer got lost is there once.
+answer got lost is there once. Points carry the time at which they were measured, so a point that is
+sent again is the same point.
 """
 
 from __future__ import annotations
@@ -15,27 +16,30 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.faults import active_faults
 from pipelines.files import StoreError
-from pipelines.leases import RunEntry, run_entries, write_entry
 from pipelines.redact import redact_text
-from pipelines.spool import Away, Operation, left_behind, mark, remove
+from pipelines.spool import Away, Operation
 from pipelines.store import Store
 from stages.kinds import FILE_KINDS
 
-# Answers that say that the tracker, not the request, is in trouble.
-TROUBLED = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
-PATIENCE = 20  # tries at an operation with which a reachable tracker fails
-PARAMS_AT_ONCE, METRICS_AT_ONCE = 100, 1000
+# Answers by which a tracker says that it cannot, now.
+BUSY = (408, 429, 503)
+LOCKED_OUT = (401, 403)
+PATIENCE = 5  # tries at operations with which a tracker fails that is otherwise well
+METRICS_AT_ONCE = 900  # with the tags of a run, below MLflow's 1000
+REASON_LENGTH = 300
 
 
 def default_tracking_uri(folder: Path) -> str:
@@ -48,162 +52,269 @@ class Tracker:
 
     Attributes:
         runs: our id -> MLflow's id, of every run met so far.
+        lost: ids of ours that MLflow will not have as runs.
         refused: what MLflow will not take, and never will; one sentence each.
     """
 
-    def __init__(self, tracking_uri: str, pipeline: str, store: Store) -> None:
-        self._uri, self._pipeline, self._store = tracking_uri, pipeline, store
-        self._client: Any = None
-        self._failures: dict[str, int] = {}
-        self._attempts = 0
-        self.experiment_id = ""
-        self.runs: dict[str, str] = {}
-        self.refused: list[str] = []
-        self.lost: set[str] = set()  # runs of ours of which something was refused
-        self.announce: Callable[[], None] = lambda: None  # called when a run is met
-
-    def apply(self, operations: Sequence[Operation], *, again: bool = False) -> None:
-        """Apply operations in order; those on one run go together.
+    def __init__(self, tracking_uri: str, pipeline: str, store: Store | None) -> None:
+        """Prepare; nothing is sent yet.
 
         Args:
-            again: they may have been applied before.
+            store: where the files are that operations name by digest; None where it is gone.
+        """
+        self._uri, self._pipeline, self._store = tracking_uri, pipeline, store
+        self._client: Any = None
+        self._tries: dict[tuple[str, int], int] = {}
+        self.experiment_id = ""
+        self.runs: dict[str, str] = {}
+        self.lost: set[str] = set()
+        self.refused: list[str] = []
+
+    def apply(self, operations: Sequence[Operation], *, files: Path, again: bool = False) -> None:
+        """Apply operations on one run, in order.
+
+        What MLflow refuses for good is noted and left out; the rest of the operations is applied.
+
+        Args:
+            files: where the files are that operations name by path.
+            again: they may have been applied before, all or some.
 
         Raises:
             Away: the tracker cannot be reached now; all of them may be applied once more.
         """
-        self._attempts += 1
-        together: dict[str, list[Operation]] = {}
-        for operation in operations:
-            together.setdefault(operation["id"], []).append(operation)
-        again = again or self._attempts > 1
-        for run, parts in together.items():
-            name = f"{run} {parts[0]}"
-            struck = active_faults().strikes("tracker_down", name, self._attempts)
-            before = active_faults().draw("before", name, self._attempts) < 0.5
-            if struck and before:
-                raise Away("a fault on purpose, before the request")
-            try:
-                self._apply(_merged(parts), again=again)
-            except Exception as error:  # noqa: BLE001 - the record must never end the work
-                self._trouble(run, parts, error)
-            if struck:
-                raise Away("a fault on purpose, after the request")
-        self._attempts = 0
-
-    def _trouble(self, run: str, parts: list[Operation], error: Exception) -> None:
-        name = f"{run} {len(parts)}"
-        tries = self._failures[name] = self._failures.get(name, 0) + 1
-        if _is_unreachable(error) or (_is_troubled(error) and tries < PATIENCE):
-            raise Away(str(error)) from error
-        self.lost.add(run)
-        begun = next((part["begin"]["name"] for part in parts if "begin" in part), run)
-        self.refused.append(redact_text(f"{begun}: {type(error).__name__}: {error}"))
-
-    def _apply(self, operation: Operation, *, again: bool) -> None:
-        from mlflow.entities import Metric, Param, RunTag
-
-        client = self.client
-        run = self._run(operation, again=again)
-        tags = dict(operation.get("tags", {}))
-        made_by = tags.get("tokenmill.made_by_run")
-        if made_by:
-            tags["tokenmill.made_by_run"] = made_by = self.find(made_by) or made_by
-            link = f"#/experiments/{self.experiment_id}/runs/{made_by}"
-            note = tags.get("mlflow.note.content", "")
-            tags["mlflow.note.content"] = f"{note}\nReused: made by run [{made_by[:8]}]({link})."
-        params = [Param(name, value) for name, value in operation.get("params", {}).items()]
-        metrics = [Metric(n, v, stamp, step) for n, v, stamp, step in operation.get("metrics", [])]
-        entities = [RunTag(name, value) for name, value in tags.items()]
-        while params or metrics or entities:
-            client.log_batch(
-                run,
-                metrics=metrics[: METRICS_AT_ONCE - len(entities)],
-                params=params[:PARAMS_AT_ONCE],
-                tags=entities,
-            )
-            metrics = metrics[METRICS_AT_ONCE - len(entities) :]
-            params, entities = params[PARAMS_AT_ONCE:], []
-        if operation.get("datasets"):
-            client.log_inputs(run, [_dataset_input(data) for data in operation["datasets"]])
-        for path, text in operation.get("texts", {}).items():
-            client.log_text(run, text, path)
-        self._log_files(run, operation)
-        if "end" in operation:
-            client.set_terminated(run, operation["end"], end_time=operation["time"])
-
-    def _run(self, operation: Operation, *, again: bool) -> str:
-        """MLflow's id of the run of an operation, begun where the operation says so."""
+        operation = _merged(operations)
         own = operation["id"]
-        if own in self.runs:
-            return self.runs[own]
-        begin = operation.get("begin")
-        found = self.find(own) if again or begin is None else None
-        if found is None:
-            if begin is None:
-                raise LookupError(f"there is no run {own} in the record")
-            tags = {**begin["tags"], "tokenmill.id": own, "mlflow.runName": begin["name"]}
-            if "parent" in begin:
-                parent = self.runs.get(begin["parent"]) or self.find(begin["parent"])
-                tags["mlflow.parentRunId"] = parent or begin["parent"]
-            run = self.client.create_run(self.experiment_id, start_time=begin["time"], tags=tags)
-            found = str(run.info.run_id)
-        self.runs[own] = found
-        self.announce()
-        return found
+        if own in self.lost:
+            return
+        this = (own, operation["n"])
+        tries = self._tries[this] = self._tries.get(this, 0) + 1
+        faults = active_faults()
+        struck = faults.strikes("tracker_down", *this, tries)
+        if struck and faults.draw("before", *this, tries) < 0.5:
+            raise Away("the fault switch broke the connection before the request")
+        try:
+            self._apply(operation, files, again=again, tolerant=False)
+        except Exception as error:
+            if is_away(error):
+                raise Away(reason_of(error)) from error
+            # Once more, step by step, to see which of them it is.
+            self._apply(operation, files, again=True, tolerant=True, tries=tries)
+        if struck:
+            raise Away("the fault switch broke the connection after the request")
+        del self._tries[this]
 
     def find(self, run: str) -> str | None:
-        """MLflow's id of a run, by ours or by its own."""
+        """MLflow's id of a run of ours; None where there is none."""
         if run in self.runs:
             return self.runs[run]
         found = self.client.search_runs(
             [self.experiment_id], f"tags.`tokenmill.id` = '{run}'", max_results=1
         )
-        if found:
-            self.runs[run] = str(found[0].info.run_id)
-            return self.runs[run]
-        return None
+        return str(found[0].info.run_id) if found else None
 
     @property
     def client(self) -> Any:
+        """The client of MLflow, made when it is first used.
+
+        Raises:
+            Away: nothing can be recorded with it now.
+        """
         if self._client is None:
-            with _alone(self._uri):
+            try:
                 client = open_client(self._uri)
                 self.experiment_id = ensure_experiment(client, self._uri, self._pipeline)
+            except Exception as error:
+                # Whatever it is (no server, no leave, a database of another version): it concerns
+                # every operation, so none is given up.
+                raise Away(reason_of(error)) from error
             self._client = client
         return self._client
 
-    def _log_files(self, run: str, operation: Operation) -> None:
-        for name, digest in operation.get("artifacts", {}).items():
+    def close(self) -> None:
+        """Leave a SQLite record as one file that can be copied."""
+        if self._client is not None:
+            merge_journal(self._uri)
+
+    # -- one operation ----------------------------------------------------------------------------
+
+    def _apply(
+        self, operation: Operation, files: Path, *, again: bool, tolerant: bool, tries: int = 1
+    ) -> None:
+        client = self.client
+        own = operation["id"]
+
+        def do(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:
             try:
-                manifest = self._store.manifest(digest)
-                if manifest.kind in FILE_KINDS:
-                    self.client.log_artifacts(run, str(self._store.folder(manifest)), name)
-                    continue
-                rows = self._store.table(manifest).to_pylist()
-            except StoreError as error:
-                self.refused.append(redact_text(str(error)))
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                for row in rows:
-                    Path(folder, row["id"]).write_bytes(row["content"])
-                self.client.log_artifacts(run, folder, name)
-        for path in operation.get("figures", {}).values():
-            if Path(path).exists():
-                self.client.log_artifact(run, path, "figures")
+                function(*arguments, **named)
+            except Exception as error:
+                if not tolerant:
+                    raise
+                self._raise_if_away(error, tries)
+                self._refuse(f"{operation.get('name', own)}: {what}", error)
+
+        # Files may be large, and are sent outside of the transaction.
+        has_files = any(operation.get(name) for name in ("texts", "artifacts", "figures"))
+        with contextlib.nullcontext() if tolerant else one_transaction(client):
+            try:
+                run, rest = self._begun(operation, again=again, tolerant=tolerant)
+            except Exception as error:
+                if not tolerant:
+                    raise
+                self._raise_if_away(error, tries)
+                self._refuse(str(operation.get("name", own)), error)
+                self.lost.add(own)
+                return
+            for batch in self._batches(rest, run, again=again, single=tolerant):
+                do(_shown(batch), client.log_batch, run, **batch)
+            datasets = [_dataset_input(data) for data in operation.get("datasets", [])]
+            for entries in [[entry] for entry in datasets] if tolerant else [datasets]:
+                if entries:
+                    do("datasets", client.log_inputs, run, entries)
+            if not has_files:
+                self._end(operation, run, do)
+        if own not in self.runs:
+            self.runs[own] = run
+        if has_files:
+            self._send_files(operation, run, files, do)
+            self._end(operation, run, do)
+
+    def _begun(self, operation: Operation, *, again: bool, tolerant: bool) -> tuple[str, Operation]:
+        """MLflow's id of the run of an operation, begun where the operation says so, and what of
+        the operation is left to do.
+        """
+        own = operation["id"]
+        begin = operation.get("begin")
+        found = self.runs.get(own)
+        if found is None and (again or begin is None):
+            found = self.find(own)
+        if found is not None:
+            return found, operation
+        if begin is None:
+            raise LookupError("its beginning was not recorded, or somebody removed it")
+        tags = {**begin["tags"], "tokenmill.id": own, "mlflow.runName": begin["name"]}
+        if "parent" in begin:
+            parent = self.runs.get(begin["parent"]) or self.find(begin["parent"])
+            tags["mlflow.parentRunId"] = parent or begin["parent"]
+        if not tolerant:  # all tags in one call; one that is refused must not refuse the run
+            tags |= self._tags(operation)
+            operation = {**operation, "tags": {}}
+        run = self.client.create_run(self.experiment_id, start_time=begin["time"], tags=tags)
+        return str(run.info.run_id), operation
+
+    def _batches(
+        self, operation: Operation, run: str, *, again: bool, single: bool
+    ) -> Iterator[dict[str, Any]]:
+        """Params, metrics and tags for `log_batch`: in few calls, or one a call."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        tags = [RunTag(name, value) for name, value in self._tags(operation).items()]
+        params = [Param(name, value) for name, value in operation.get("params", {}).items()]
+        points = operation.get("metrics", [])
+        if again and points and not self._uri.startswith("sqlite"):
+            points = self._not_there(run, points)  # SQL stores see to it themselves
+        metrics = [Metric(*point) for point in points]
+        if single:
+            yield from ({"tags": [tag]} for tag in tags)
+            yield from ({"params": [param]} for param in params)
+            by_name: dict[str, list[Any]] = {}
+            for metric in metrics:
+                by_name.setdefault(metric.key, []).append(metric)
+            yield from ({"metrics": of_one} for of_one in by_name.values())
+            return
+        if tags or params or metrics:
+            yield {"tags": tags, "params": params, "metrics": metrics[:METRICS_AT_ONCE]}
+        for start in range(METRICS_AT_ONCE, len(metrics), METRICS_AT_ONCE):
+            yield {"metrics": metrics[start : start + METRICS_AT_ONCE]}
+
+    def _tags(self, operation: Operation) -> dict[str, str]:
+        tags = dict(operation.get("tags", {}))
+        maker = tags.get("tokenmill.made_by_run")
+        if maker:
+            maker = self.find(maker) or maker
+            link = f"#/experiments/{self.experiment_id}/runs/{maker}"
+            note = tags.get("mlflow.note.content", "")
+            tags["tokenmill.made_by_run"] = maker
+            tags["mlflow.note.content"] = f"{note}\nReused: made by run [{maker[:8]}]({link})."
+        return tags
+
+    def _not_there(self, run: str, points: list[list[Any]]) -> list[list[Any]]:
+        there = {
+            (metric.key, metric.timestamp, metric.step)
+            for name in {point[0] for point in points}
+            for metric in self.client.get_metric_history(run, name)
+        }
+        return [point for point in points if (point[0], point[2], point[3]) not in there]
+
+    def _send_files(
+        self, operation: Operation, run: str, files: Path, do: Callable[..., None]
+    ) -> None:
+        for path, text in operation.get("texts", {}).items():
+            do(path, self.client.log_text, run, text, path)
+        for name, digest in operation.get("artifacts", {}).items():
+            do(name, self._send_artifact, run, name, digest)
+        for path in operation.get("figures", []):
+            do(path, self.client.log_artifact, run, str(files / path), "figures")
+
+    def _send_artifact(self, run: str, name: str, digest: str) -> None:
+        """Send the files of an artifact, from the store."""
+        if self._store is None:
+            raise FileNotFoundError(f"artifact {digest}: its store is gone")
+        manifest = self._store.manifest(digest)
+        if manifest.kind in FILE_KINDS:
+            self.client.log_artifacts(run, str(self._store.folder(manifest)), name)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for row in self._store.table(manifest).to_pylist():
+                Path(folder, row["id"]).write_bytes(row["content"])
+            self.client.log_artifacts(run, folder, name)
+
+    def _end(self, operation: Operation, run: str, do: Callable[..., None]) -> None:
+        if "end" in operation:
+            ended = self.client.set_terminated
+            do("its end", ended, run, operation["end"], end_time=operation["time"])
+
+    # -- trouble ----------------------------------------------------------------------------------
+
+    def _raise_if_away(self, error: Exception, tries: int) -> None:
+        """Raise `Away` where the tracker, not the operation, is at fault.
+
+        Of other answers that tell of trouble (5xx) it cannot be said, so they get some patience.
+        """
+        if is_away(error) or (_is_trouble(error) and (tries < PATIENCE or not self._is_well())):
+            raise Away(reason_of(error)) from error
+
+    def _is_well(self) -> bool:
+        try:
+            self.client.get_experiment(self.experiment_id)
+        except Exception:  # noqa: BLE001 - whatever it is, it is not well
+            return False
+        return True
+
+    def _refuse(self, what: str, error: Exception) -> None:
+        self.refused.append(redact_text(f"{what}: {reason_of(error)}"))
 
 
 def _merged(operations: Sequence[Operation]) -> Operation:
-    """Operations on one run, in order, as one."""
+    """Operations on one run, in order, as one; it has the number of the first."""
     merged: Operation = {}
     for operation in operations:
         for name, value in operation.items():
-            if isinstance(value, list):
+            if name == "n":
+                merged.setdefault(name, value)
+            elif isinstance(value, list):
                 merged[name] = [*merged.get(name, []), *value]
             elif isinstance(value, dict) and name != "begin":
                 merged[name] = {**merged.get(name, {}), **value}
             else:
                 merged[name] = value
     return merged
+
+
+def _shown(batch: dict[str, Any]) -> str:
+    things = [
+        f"{kind[:-1]} {entity.key}" for kind, entities in batch.items() for entity in entities
+    ]
+    return things[0] if things else ""
 
 
 def _dataset_input(data: dict[str, Any]) -> Any:
@@ -224,127 +335,75 @@ def _dataset_input(data: dict[str, Any]) -> Any:
     return DatasetInput(dataset, tags)
 
 
-def _is_unreachable(error: BaseException | None) -> bool:
-    """Whether a request did not reach the tracker, or its answer did not reach us."""
-    if error is None:
+# --- ids ------------------------------------------------------------------------------------------
+
+
+def known_as(tracking_uri: str, run: str) -> list[str]:
+    """Under which ids a store knows what an MLflow run has: that of the run, and that of the run
+    which made what it reused.
+    """
+    path = Path(tracking_uri.removeprefix("sqlite:///"))
+    if tracking_uri.startswith("sqlite:///") and not path.exists():
+        return []  # nothing was recorded yet, and looking must not make a record
+    known = []
+    try:
+        client = open_client(tracking_uri)
+        for _ in range(2):
+            tags = client.get_run(run).data.tags
+            known.append(tags["tokenmill.id"])
+            run = tags["tokenmill.made_by_run"]
+    except Exception:  # noqa: BLE001 - no such run, none that made it, or no tracker
+        return known
+    return known
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether a request did not reach the tracker, its answer did not reach us, or it says that
+    it cannot answer now.
+    """
+    if error is None or isinstance(error, StoreError):
         return False
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-        return False
-    if isinstance(error, OSError):  # ConnectionError, TimeoutError and those of requests
+    if isinstance(error, Away) or _status(error) in BUSY:
         return True
-    text = str(error)
-    signs = ("Max retries exceeded", "Connection", "timed out", "database is locked")
-    return any(sign in text for sign in signs) or _is_unreachable(error.__cause__)
+    if isinstance(error, OSError):  # ConnectionError, TimeoutError, those of requests; a full disk
+        about_a_file = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError,
+                        NotADirectoryError)  # fmt: skip
+        return not isinstance(error, about_a_file)
+    if 400 <= _status(error) < 500:
+        return False  # whatever its text, which may quote ours
+    text = f"{type(error).__name__}: {error}"
+    signs = ("Max retries exceeded", "Connection", "timed out", "Timeout", "database is locked")
+    return any(sign in text for sign in signs) or is_away(error.__cause__)
 
 
-def _is_troubled(error: Exception) -> bool:
-    code = getattr(error, "error_code", "")
-    status = getattr(error, "get_http_status_code", lambda: 0)()
-    return code in TROUBLED or status in (408, 429) or status >= 500
+def _is_trouble(error: Exception) -> bool:
+    status = _status(error)
+    return status >= 500 or status in LOCKED_OUT
 
 
-# --- what earlier runs left behind ----------------------------------------------------------------
-
-
-def send_spools(folder: Path, tracking_uri: str) -> list[str]:
-    """Send what runs that are gone had to record and could not; says what was sent.
-
-    Raises:
-        Away: the tracker cannot be reached now.
-    """
-    told = []
-    with left_behind(folder) as spools:
-        for path, header, operations in spools:
-            if header and header["tracking_uri"] != redact_text(tracking_uri):
-                continue  # of another tracker
-            if header and operations:
-                tracker = Tracker(tracking_uri, header["pipeline"], Store(header["store"]))
-                done = int(_text(path.with_suffix(".sent")) or 0)
-                for start in range(0, len(operations), 200):
-                    batch = operations[start : start + 200]
-                    tracker.apply(batch, again=True)
-                    mark(path, done + start + len(batch))
-                told.append(f"sent {len(operations)} records of an earlier run ({path.stem[:8]})")
-                told += [f"not recorded in MLflow: {text}" for text in tracker.refused]
-            remove(path)
-    return told
-
-
-def _text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
-
-
-def close_dead_runs(tracking_uri: str, store: Store) -> list[str]:
-    """Close runs that say they are RUNNING though their process is gone; says which.
-
-    They and their children become KILLED, in the record and in their store.
-
-    Raises:
-        Away: the tracker cannot be reached now.
-    """
-    told: list[str] = []
-    for entry in run_entries(store, live=True):
-        if not entry.alive:
-            entry.state = "KILLED"
-            write_entry(store, entry)
+def _status(error: BaseException) -> int:
+    """The HTTP status that an error of MLflow stands for; 0 for other errors."""
     try:
-        with _alone(tracking_uri):
-            client = open_client(tracking_uri)
-            experiments = [e.experiment_id for e in client.search_experiments()]
-        for run in _search(client, experiments, "tags.`tokenmill.pid` != ''"):
-            if not _is_dead(run, store):
-                continue
-            inside = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
-            for child in _search(client, [run.info.experiment_id], inside):
-                client.set_terminated(child.info.run_id, "KILLED")
-            client.set_tag(run.info.run_id, "tokenmill.closed", "its process was gone")
-            client.set_terminated(run.info.run_id, "KILLED")
-            told.append(f"closed run {run.info.run_name}: its process was gone")
-    except Exception as error:
-        if _is_unreachable(error) or _is_troubled(error):
-            raise Away(str(error)) from error
-        return [f"runs that died could not be closed: {redact_text(str(error))}"]
-    return told
+        return int(error.get_http_status_code())  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
+        return 0
 
 
-def _search(client: Any, experiments: list[str], wanted: str) -> Iterator[Any]:
-    """Runs that say they are running."""
-    token = None
-    while experiments:
-        page = client.search_runs(
-            experiments, f"attributes.status = 'RUNNING' and {wanted}", page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
+def reason_of(error: BaseException) -> str:
+    """An error in a line, without secrets."""
+    text = " ".join(str(error).split())
+    if isinstance(error, Away):
+        return redact_text(text)
+    inner = re.search(r"\(Caused by (\w+)\(.*?(Connection refused|$)", text)
+    if inner:  # what the layers of HTTP libraries wrap
+        return ": ".join(filter(None, inner.groups()))
+    return redact_text(f"{type(error).__name__}: {text}")[:REASON_LENGTH]
 
 
-def _is_dead(run: Any, store: Store) -> bool:
-    tags = run.data.tags
-    entry = RunEntry(
-        run=tags["tokenmill.id"],
-        pipeline=tags["tokenmill.pipeline"],
-        host=tags["tokenmill.host"],
-        pid=int(tags["tokenmill.pid"]),
-        process_start=tags["tokenmill.process_start"],
-        started=run.info.start_time / 1000,
-        beat=run.info.start_time / 1000,
-    )
-    if entry.is_here:
-        return not entry.alive
-    # Of another machine: its beats are in its store, if that is one we can read.
-    try:
-        elsewhere = (
-            store if tags["tokenmill.store"] == store.url else Store(tags["tokenmill.store"])
-        )
-        known = {other.run: other for other in run_entries(elsewhere)}
-    except Exception:  # noqa: BLE001 - a store of others; nothing is known, nothing is closed
-        return False
-    return entry.run in known and not known[entry.run].alive
-
-
-# --- the server and its pages ---------------------------------------------------------------------
+# --- the client, the server and its pages ---------------------------------------------------------
 
 
 def open_client(tracking_uri: str) -> Any:
@@ -353,40 +412,100 @@ def open_client(tracking_uri: str) -> Any:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
+    # It would print the address of each run, among results, and ask the server for it each time.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It logs with a traceback what it then raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     from mlflow.tracking import MlflowClient
 
-    if tracking_uri.startswith("sqlite:///"):
-        path = Path(tracking_uri.removeprefix("sqlite:///"))
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if not tracking_uri.startswith("sqlite:///"):
+        return MlflowClient(tracking_uri)
+    path = Path(tracking_uri.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two processes that make the tables of a new file at once both fail, so one waits.
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         # Readers do not wait for writers then, and a commit is one write: the setting stays in the
         # file.
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as file:
             file.execute("PRAGMA journal_mode=WAL")
-    return MlflowClient(tracking_uri)
+        client = MlflowClient(tracking_uri)
+        client.search_experiments(max_results=1)  # makes them
+        return client
 
 
 @contextlib.contextmanager
-def _alone(tracking_uri: str) -> Iterator[None]:
-    """Keep other processes out while MLflow makes the tables of a new SQLite file: two that make
-    them at once both fail.
+def one_transaction(client: Any) -> Iterator[None]:
+    """Make all that this thread does to a SQLite record one transaction.
+
+    MLflow opens several sessions a call, each with its own settings and commit: nine a stage. Here
+    they share one, so the operations on a run are recorded together or, when one of them fails, not
+    at all. Elsewhere, and with an MLflow whose insides are others, nothing is changed.
     """
-    if not tracking_uri.startswith("sqlite:///"):
+    store = getattr(getattr(client, "_tracking_client", None), "store", None)
+    make = getattr(store, "ManagedSessionMaker", None)
+    if store is None or make is None or getattr(store, "db_type", "") != "sqlite":
         yield
         return
-    path = Path(tracking_uri.removeprefix("sqlite:///") + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    owner = threading.get_ident()
+    undone = []
+
+    @contextlib.contextmanager
+    def shared(*arguments: Any, **named: Any) -> Iterator[Any]:
+        if threading.get_ident() != owner:
+            with make(*arguments, **named) as other:
+                yield other
+            return
+        yield session
+        session.flush()
+
+    def undo() -> None:
+        undone.append(True)
+        raise RuntimeError("a part of a transaction was undone")
+
+    with make(read_only=False) as session:
+        store.ManagedSessionMaker = shared
+        session.commit, session.rollback = session.flush, undo
+        try:
+            yield
+            if undone:  # and the error was caught on its way here
+                raise RuntimeError("a part of a transaction was undone")
+        finally:
+            store.ManagedSessionMaker = make
+            del session.commit, session.rollback
+
+
+def merge_journal(tracking_uri: str) -> None:
+    """Bring what lies in the journal of a SQLite record into the file itself."""
+    path = Path(tracking_uri.removeprefix("sqlite:///"))
+    if tracking_uri.startswith("sqlite:///") and path.exists():
+        # Where others are at work on it, they, or the last of them, will do so.
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(path, timeout=0.2)) as file,
+        ):
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def ensure_experiment(client: Any, tracking_uri: str, name: str) -> str:
-    """The id of the experiment of a pipeline; made where there is none."""
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    """The id of the experiment of a pipeline; made where there is none.
+
+    Raises:
+        Away: somebody deleted the experiment, and it can be restored.
+    """
+    found = client.get_experiment_by_name(name) or _new_experiment(client, tracking_uri, name)
+    if found.lifecycle_stage == "deleted":
+        number = found.experiment_id
+        raise Away(
+            f'the experiment "{name}" is deleted in MLflow; restore it '
+            f"(`mlflow experiments restore -x {number}`), or give the pipeline another name"
+        )
+    return str(found.experiment_id)
+
+
+def _new_experiment(client: Any, tracking_uri: str, name: str) -> Any:
     location = None
     if tracking_uri.startswith("sqlite:///"):
         folder = Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent
@@ -394,12 +513,12 @@ def ensure_experiment(client: Any, tracking_uri: str, name: str) -> str:
     # Without this tag the pages open as if the runs were conversations with a model.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     try:
-        return str(client.create_experiment(name, artifact_location=location, tags=tags))
+        client.create_experiment(name, artifact_location=location, tags=tags)
     except Exception:
-        found = client.get_experiment_by_name(name)  # another client may have been first
-        if found is None:
+        if client.get_experiment_by_name(name) is None:
             raise
-        return str(found.experiment_id)
+        # Another run made it at the same time.
+    return client.get_experiment_by_name(name)
 
 
 def open_ui(tracking_uri: str, host: str, port: int) -> int:

@@ -13,17 +13,19 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.files import StoreError
 from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.leases import process_start
-from pipelines.lineage import Tracker, close_dead_runs, send_spools
+from pipelines.leftovers import catch_up
+from pipelines.lineage import Tracker
 from pipelines.plan import Plan
 from pipelines.redact import redact, redact_text
 from pipelines.results import Point
-from pipelines.spool import Spool
+from pipelines.spool import Operation, Spool, files_of
 from pipelines.status import StageStatus
 from pipelines.store import Manifest, Store
 from stages.kinds import FILE_KINDS, Kind
@@ -32,8 +34,8 @@ PARAM_LENGTH = 500  # what the run table can show; the whole config is in the st
 TAG_LENGTH = 5000
 SCHEMA_LENGTH = 20_000
 SOURCE_LENGTH = 60_000
+DIFF_LENGTH = 1_000_000
 ROWS_SHOWN = 10
-ANSWER_SECONDS = 20.0
 
 
 class Recorder:
@@ -49,34 +51,31 @@ class Recorder:
             spool: folder where operations wait until they are sent.
         """
         self.tracking_uri = tracking_uri
+        self.told: list[str] = []  # what to tell when the run is over
         self._plan, self._store, self._run = plan, store, run
         self._tracker = Tracker(tracking_uri, plan.pipeline, store)
-        self._children: dict[str, str] = {}
+        self._children: dict[str, str] = {}  # planned stage -> our id of its run, the last one
+        self._open: set[str] = set()
         self._counts: dict[str, int] = {}
         self._curves: set[tuple[str, str]] = set()
         self._ended = False
-        self.told: list[str] = []
-        folder = spool
-        first = True
 
-        def send(operations: Any) -> None:
-            nonlocal first
-            if first:  # what earlier runs left behind comes first
-                self.told += send_spools(folder, tracking_uri)
-                self.told += close_dead_runs(tracking_uri, store)
-                first = False
-            self._tracker.apply(operations)
+        def send(operations: Sequence[Operation], *, again: bool) -> None:
+            self._tracker.apply(operations, files=files_of(spool / f"{run}.jsonl"), again=again)
+
+        def before() -> None:
+            done = catch_up(spool, tracking_uri, store)
+            self.told += [done] if done else []
 
         header = {"tracking_uri": redact_text(tracking_uri), "store": store.url,
                   "pipeline": plan.pipeline}  # fmt: skip
-        self._spool = Spool(spool, run, header, send)
-        self._tracker.announce = self._spool.notify
+        self._spool = Spool(spool, run, header, send, before=before)
         self._begin()
 
     # -- what a Runner tells ----------------------------------------------------------------------
 
     def started(self, status: StageStatus) -> None:
-        self._child(status)
+        self._begin_child(status)
 
     def progressed(self, status: StageStatus) -> None:
         """Progress is for the eye; the record has the result."""
@@ -90,13 +89,16 @@ class Recorder:
                 [point.metric, point.value, stamp, point.step]
             )
         for stage, metrics in by_stage.items():
-            if stage in self._children:
-                self._append({"id": self._children[stage], "metrics": metrics})
+            if stage in self._open:
+                self._append({"id": self._children[stage], "name": stage, "metrics": metrics})
 
     def finished(self, status: StageStatus, figures: Mapping[str, bytes]) -> None:
-        if status.state == "skipped" and status.name not in self._children:
-            return  # it never began
-        child = self._child(status)
+        if status.name not in self._open:
+            if status.state == "skipped":
+                return  # it never began
+            self._begin_child(status)
+        child = self._children[status.name]
+        self._open.discard(status.name)
         stamp = _now()
         numbers = {
             **status.metrics,
@@ -122,6 +124,7 @@ class Recorder:
         ]
         operation: dict[str, Any] = {
             "id": child,
+            "name": status.name,
             "metrics": metrics,
             "tags": {name: value[:TAG_LENGTH] for name, value in tags.items()},
             "datasets": self._datasets(status),
@@ -136,43 +139,51 @@ class Recorder:
             }
             operation["figures"] = self._keep_figures(child, figures)
         self._append(operation)
-        del self._children[status.name]
 
     def run_of(self, status: StageStatus) -> str | None:
-        """The tracker's id of a running stage's run; while the tracker is away, ours, by which it
-        is found later.
+        """Our id of the run of a stage, the tag `tokenmill.id` of the tracker's run; None for a
+        stage that did not begin.
         """
-        child = self._children.get(status.name)
-        if child is None:
-            return None
-        tracker = self._tracker
-        known = lambda: child in tracker.runs or child in tracker.lost  # noqa: E731
-        self._spool.wait_until(known, ANSWER_SECONDS)
-        return self._tracker.runs.get(child, child)
+        return self._children.get(status.name)
 
-    def close(self, *, state: str, report: str = "", grace: float = 5.0) -> list[str]:
-        """End the parent run (`FINISHED`, `FAILED` or `KILLED`); returns what there is to tell.
+    def recorded_as(self, status: StageStatus) -> str | None:
+        """The tracker's id of the run of a stage; None where it is not known (yet)."""
+        return self._tracker.runs.get(self._children.get(status.name, ""))
+
+    def close(
+        self, *, state: str, report: str = "", grace: float = 5.0, at_most: float | None = None
+    ) -> list[str]:
+        """End the parent run; a second call does nothing.
 
         Args:
+            state: FINISHED, FAILED or KILLED.
+            report: shown with the run, in Markdown.
             grace: seconds to wait for a tracker that is away; what is left waits for the next
                 command.
+            at_most: seconds after which to end in any case.
+
+        Returns:
+            What there is to tell, a sentence each.
         """
         if self._ended:
             return []
-        self._ended = True
-        end: dict[str, Any] = {"id": self._run, "end": state, "time": _now()}
+        end: Operation = {"id": self._run, "name": "the run", "end": state, "time": _now()}
         if report:
             note = f"{self._plan.description}\n\n{report}".strip()
             end["tags"] = {"mlflow.note.content": note[:TAG_LENGTH]}
         self._append(end)
-        left = self._spool.close(grace)
+        self._ended = True
+        left = self._spool.close(grace, at_most)
+        self._tracker.close()
+        refused = [*self._tracker.refused, *self._spool.failed]
+        told = self.told + [f"not recorded in MLflow: {text}" for text in refused]
         if left:
-            self.told.append(
-                f"the tracker {redact_text(self.tracking_uri)} is away: {left} records wait in "
+            why = f"is away ({self._spool.reason})" if self._spool.away else "is slow"
+            told.append(
+                f"the tracker {redact_text(self.tracking_uri)} {why}: {left} records wait in "
                 f"{self._spool.path}; the next `tokenmill run` or `tokenmill ui` here sends them"
             )
-        refused = [*self._tracker.refused, *self._spool.failed]
-        return self.told + [f"not recorded in MLflow: {text}" for text in refused]
+        return told
 
     @property
     def run_id(self) -> str:
@@ -194,7 +205,7 @@ class Recorder:
 
     # -- operations -------------------------------------------------------------------------------
 
-    def _append(self, operation: dict[str, Any]) -> None:
+    def _append(self, operation: Operation) -> None:
         self._spool.append(redact(operation))
 
     def _begin(self) -> None:
@@ -216,21 +227,25 @@ class Recorder:
             tags["tokenmill.git.dirty"] = str(bool(diff)).lower()
         texts = {f"dag/{Path(plan.file).name}": Path(plan.file).read_text(encoding="utf-8")}
         if diff:
-            texts["git/uncommitted.diff"] = diff
+            texts["git/uncommitted.diff"] = diff[:DIFF_LENGTH]
         name = f"{plan.pipeline} {time.strftime('%Y-%m-%d %H:%M:%S')}"
         self._append(
-            {"id": self._run, "begin": {"name": name, "time": _now(), "tags": tags},
-             "params": {"seed": str(plan.seed)}, "texts": texts}
-        )  # fmt: skip
+            {
+                "id": self._run,
+                "name": "the run",
+                "begin": {"name": name, "time": _now(), "tags": tags},
+                "params": {"seed": str(plan.seed)},
+                "texts": texts,
+            }
+        )
 
-    def _child(self, status: StageStatus) -> str:
-        """The id of a stage's run, which begins with its first mention."""
-        if status.name in self._children:
-            return self._children[status.name]
+    def _begin_child(self, status: StageStatus) -> None:
+        """Begin the run of a stage; a stage that is computed again gets another one."""
         planned = status.planned
         count = self._counts[status.name] = self._counts.get(status.name, 0) + 1
-        child = hash_bytes(self._run.encode(), status.name.encode(), str(count).encode())
+        child = _child_id(self._run, status.name, count)
         self._children[status.name] = child
+        self._open.add(status.name)
         flat = dict(_flatten(identity_config(planned.config)))
         flat.update({f"matrix.{axis}": str(value) for axis, value in planned.cell.items()})
         tags = {
@@ -242,8 +257,7 @@ class Recorder:
         }
         begin = {"name": planned.name, "time": _now(), "tags": tags, "parent": self._run}
         params = {name: value[:PARAM_LENGTH] for name, value in flat.items()}
-        self._append({"id": child, "begin": begin, "params": params})
-        return child
+        self._append({"id": child, "name": planned.name, "begin": begin, "params": params})
 
     def _datasets(self, status: StageStatus) -> list[dict[str, Any]]:
         entries = []
@@ -275,13 +289,18 @@ class Recorder:
             "profile": json.dumps(profile),
         }
 
-    def _keep_figures(self, child: str, figures: Mapping[str, bytes]) -> dict[str, str]:
-        kept = {}
+    def _keep_figures(self, child: str, figures: Mapping[str, bytes]) -> list[str]:
+        """Write pictures beside the spool; their paths from there."""
+        kept = []
         for name, png in figures.items():
             path = self._spool.files / child / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png)
-            kept[f"{name}.png"] = str(path)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(png)
+            except OSError as error:
+                self.told.append(f"not recorded in MLflow: the picture {path}: {error}")
+                continue
+            kept.append(str(path.relative_to(self._spool.files)))
         return kept
 
     def _note(self, status: StageStatus) -> str:
@@ -298,12 +317,25 @@ class Recorder:
             lines.append(f"Failed: {status.error}")
         aside = status.outputs.get(Kind.QUARANTINED.value)
         if aside is not None:
-            lines += ["", f"{aside.rows} rows were set aside:", "", "| row | error |", "|---|---|"]
-            rows = self._store.read_part(aside, 0).slice(0, ROWS_SHOWN)
-            for row in rows.select(["id", "error"]).to_pylist():
-                error = row["error"].replace("|", "\\|").replace("\n", " ")[:300]
-                lines.append(f"| `{row['id']}` | {error} |")
+            lines += ["", f"{aside.rows} rows were set aside:", "", *self._rows_aside(aside)]
         return "\n".join(lines)
+
+    def _rows_aside(self, aside: Manifest) -> list[str]:
+        """The first rows that were set aside, as a table."""
+        try:
+            rows = self._store.read_part(aside, 0).slice(0, ROWS_SHOWN)
+        except (OSError, StoreError) as error:
+            return [f"(they cannot be read: {error})"]
+        lines = ["| row | error |", "|---|---|"]
+        for row in rows.select(["id", "error"]).to_pylist():
+            text = row["error"].replace("|", "\\|").replace("\n", " ")[:300]
+            lines.append(f"| `{row['id']}` | {text} |")
+        return lines
+
+
+def _child_id(run: str, stage: str, count: int) -> str:
+    """Our id of a stage's run; the tracker gives it one of its own, some time later."""
+    return hash_bytes(run.encode(), stage.encode(), str(count).encode())[:32]
 
 
 def _now() -> int:

@@ -27,6 +27,7 @@ class Resolver:
         self._reach: dict[type, dict[str, str]] = {}
         self._sources: dict[str, Mapping[str, str]] = {}
         self._kept: set[str] = set()
+        self._modules: dict[type, dict[str, str]] = {}
 
     def parts(self, planned: PlannedStage, statuses: Mapping[str, StageStatus]) -> KeyParts:
         """Everything the key is made of; all inputs must be known."""
@@ -91,7 +92,9 @@ class Resolver:
     def sources_of(self, planned: PlannedStage) -> dict[str, str]:
         """The modules behind a stage's key, with the hashes of their files."""
         cls = planned.stage_class
-        return self._code.sources(cls.__module__, cls.__qualname__)
+        if cls not in self._modules:
+            self._modules[cls] = self._code.sources(cls.__module__, cls.__qualname__)
+        return self._modules[cls]
 
     def texts(self, planned: PlannedStage) -> dict[str, str]:
         """The code that a stage reaches, as it is now."""

@@ -201,8 +201,9 @@ class Runner:
             status.inputs = {manifest.digest: manifest for manifest in given}
         if status.parts.key in self._keys_out:
             return False  # the same work is under way for another cell; its result will be reused
+        prefix = self.store.new_attempt(planned.word, status.parts.key)
         if self._lease is not None:
-            self._lease.uses({planned.name: status.parts.key})
+            self._lease.uses(planned.name, status.parts.key, prefix)
         record, status.why = self._resolver.find(planned, status.parts)
         if planned.name in self._anew and status.parts.key not in self._keys_made:
             record, status.why = None, "asked for anew"
@@ -214,10 +215,10 @@ class Runner:
             self.store.point(self._resolver.pointer(planned), record["key"])
             self._settle(status, "reused", status.why)
             return True
-        self._launch(status)
+        self._launch(status, prefix)
         return True
 
-    def _launch(self, status: StageStatus) -> None:
+    def _launch(self, status: StageStatus, prefix: str) -> None:
         planned = status.planned
         assert status.key is not None
         if self._runtime is None:
@@ -234,9 +235,6 @@ class Runner:
             self._settle(status, "failed", "no node can run it")
             return
         cls = planned.stage_class
-        prefix = self.store.new_attempt(planned.word, status.key)
-        if self._lease is not None:
-            self._lease.writes(prefix)
         shards: list[tuple[int | None, str]] = [(None, "")]
         finished: dict[str, str] = {}
         rows = self._rows_of(planned)

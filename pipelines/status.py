@@ -36,7 +36,7 @@ class StageStatus:
     done: int = 0
     total: int | None = None
     unit: str = "rows"
-    run_id: str | None = None  # of the tracking run that made the outputs
+    run_id: str | None = None  # our id of the run that made the outputs
 
     def take(self, record: Mapping[str, Any], store: Store) -> None:
         """Become `reused`, from a stored result."""
@@ -101,5 +101,5 @@ class Listener(Protocol):
     def finished(self, status: StageStatus, figures: Mapping[str, bytes]) -> None: ...
 
     def run_of(self, status: StageStatus) -> str | None:
-        """The tracking run of a running stage, where this listener keeps one."""
+        """Our id of the run of a stage in the record, where this listener keeps one."""
         ...

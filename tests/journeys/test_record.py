@@ -107,7 +107,9 @@ def test_a_reused_stage_is_a_child_that_links_to_the_run_that_made_it(
     maker = tags["tokenmill.made_by_run"]
     assert maker in tags["mlflow.note.content"]
     made_by = json.loads(project.call("show", "clean.documents", "--json").stdout)
-    assert made_by[0]["made_by"]["run"] == maker
+    made = client_of(project).get_run(maker)
+    assert made_by[0]["made_by"]["run"] == made.data.tags["tokenmill.id"]
+    assert made.info.run_id == children(client_of(project), first["run"])["clean"].info.run_id
     assert (
         datasets(runs["clean"], "output")["clean.documents"]
         == (first["stages"]["clean"]["outputs"]["documents"]["digest"])

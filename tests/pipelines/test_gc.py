@@ -94,7 +94,8 @@ def test_the_last_result_of_each_stage_stays_without_any_run(project: Project) -
 def test_what_a_running_run_uses_is_not_touched(project: Project) -> None:
     old = run(project, with_suffix("1"))
     lease = Lease(project.store, "toy")  # a run that is under way and relies on the old results
-    lease.uses({name: status.key for name, status in old.items()})
+    for name, status in old.items():
+        lease.uses(name, status.key, "shards/none/of/these")
     run(project, with_suffix("2"))
     sweep(project)
     assert {status.digest for status in old.values()} <= digests(project)
@@ -108,7 +109,8 @@ def test_what_a_run_has_come_to_rely_on_since_the_look_is_put_back(project: Proj
     found = collector.look()
     assert old["upper"].digest in {m.digest for m in found.artifacts}
     lease = Lease(project.store, "toy")
-    lease.uses({name: status.key for name, status in old.items()})
+    for name, status in old.items():
+        lease.uses(name, status.key, "shards/none/of/these")
     collector.remove(found)
     assert old["upper"].digest in digests(project)
     assert project.store.faults(old["upper"].outputs["documents"], contents=True) == []
@@ -139,7 +141,7 @@ def test_an_unfinished_attempt_is_kept_while_it_is_young_enough_to_be_resumed(
 def test_a_run_that_died_is_not_under_way(project: Project) -> None:
     run(project, with_suffix("1"))
     lease = Lease(project.store, "toy")
-    lease.uses({"upper": "a key"})
+    lease.uses("upper", "a key", "shards/none/of/these")
     lease._ended.set()
     lease.entry.process_start = "of another process"
     write_entry(project.store, lease.entry)
