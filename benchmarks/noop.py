@@ -39,6 +39,7 @@ def main(shape: str, count: int, folder: Path) -> None:
     from pipelines.plan import make_plan
     from pipelines.recorder import Recorder
     from pipelines.run import Runner
+    from pipelines.sender import ProcessSender
     from pipelines.spec import read_dag
     from pipelines.store import Store
 
@@ -54,9 +55,13 @@ def main(shape: str, count: int, folder: Path) -> None:
     while not runtime.wait(1.0):
         pass
     runtime_close, runtime.close = runtime.close, lambda: None  # ending Ray is outside, too
+    sender = ProcessSender(uri, plan.pipeline, store)
+    sender.catch_up(folder / "spool")  # its imports are outside, too
     began = time.perf_counter()
     lease = Lease(store, plan.pipeline)
-    recorder = Recorder(uri, plan, store, run=lease.entry.run, spool=folder / "spool")
+    recorder = Recorder(
+        uri, plan, store, run=lease.entry.run, spool=folder / "spool", sender=sender
+    )
     statuses = Runner(plan, store, lambda: runtime, [recorder], lease=lease).run()
     computed = time.perf_counter() - began
     told = recorder.close(state="FINISHED")

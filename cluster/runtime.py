@@ -99,7 +99,8 @@ class RayRuntime:
         self._call = ray.remote(max_calls=0)(_call)
         self._pending: dict[Any, str] = {}
         self._arrived: list[Any] = []
-        self._drained_at = 0.0
+        self._asked: Any = None  # the mailbox's answer, on its way
+        self._asked_at = 0.0
         self._capacity: dict[str, float] = {}
         self._capacity_at = -CAPACITY_SECONDS
 
@@ -163,7 +164,7 @@ class RayRuntime:
             try:
                 value, has_sent, rest = self._ray.get(reference)
                 if has_sent:  # what it has sent comes before the rest, and before its end
-                    self._arrived += self._drained()
+                    self._drain()
                 self._arrived += rest
                 finished.append(Finished(task, value))
             except self._ray.exceptions.RayTaskError as error:
@@ -175,17 +176,30 @@ class RayRuntime:
 
     def messages(self) -> list[Any]:
         """What tasks emitted since the last call, in the order of each task."""
-        if time.monotonic() - self._drained_at >= INTERVAL:
-            self._arrived += self._drained()
+        if self._asked is None:
+            if time.monotonic() - self._asked_at >= INTERVAL:
+                self._ask()
+        elif self._ray.wait([self._asked], timeout=0)[0]:  # never waits: it may be starting
+            self._take_answer()
         arrived, self._arrived = self._arrived, []
         return arrived
 
-    def _drained(self) -> list[Any]:
-        self._drained_at = time.monotonic()
-        try:
-            return list(self._ray.get(self._mailbox.drain.remote(), timeout=10))
-        except self._ray.exceptions.RayError:
-            return []  # its process was lost, and is being replaced; what it held was for the eye
+    def _drain(self) -> None:
+        """Wait for all that was sent so far."""
+        if self._asked is not None:
+            self._take_answer()
+        self._ask()
+        self._take_answer()
+
+    def _ask(self) -> None:
+        self._asked = self._mailbox.drain.remote()
+        self._asked_at = time.monotonic()
+
+    def _take_answer(self) -> None:
+        # Its process may be lost, and is replaced then; what it held was for the eye.
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._arrived += self._ray.get(self._asked, timeout=10)
+        self._asked = None
 
     def abandon(self, task: str) -> None:
         """End one task, at once; it will not be among those that ended."""

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
+    from pipelines.leases import Lease
     from pipelines.plan import Plan
+    from pipelines.recorder import Recorder
     from pipelines.status import StageStatus
     from pipelines.store import Store
 
@@ -129,6 +131,7 @@ def run(
     from pipelines.leases import Lease
     from pipelines.recorder import Recorder
     from pipelines.run import Runner
+    from pipelines.sender import make_sender
 
     def start_runtime() -> Any:
         from cluster.runtime import RayRuntime
@@ -142,9 +145,9 @@ def run(
 
     _stop_on_sigterm()
     lease = Lease(store, planned.pipeline)
-    recorder = Recorder(
-        _tracking_uri(tracking_uri), planned, store, run=lease.entry.run, spool=SPOOL
-    )
+    uri = _tracking_uri(tracking_uri)
+    sender = make_sender(uri, planned.pipeline, store)
+    recorder = Recorder(uri, planned, store, run=lease.entry.run, spool=SPOOL, sender=sender)
     runner = Runner(
         planned, store, start_runtime, [recorder], names=names, anew=forced, lease=lease
     )
@@ -160,22 +163,12 @@ def run(
             interrupted = True
             statuses = list(runner.statuses.values())
         except BaseException:
-            told = recorder.close(
-                state="FAILED", grace=INTERRUPTED_GRACE, at_most=INTERRUPTED_AT_MOST
-            )
-            lease.close("FAILED", recorder.run_id)
-            _tell(told)
+            _tell(_close(recorder, lease, "FAILED", hurry=True))
             raise
     failed = any(status.state == "failed" for status in statuses)
     state = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
     report = _report_text(store, statuses)
-    told = recorder.close(
-        state=state,
-        report=report,
-        grace=INTERRUPTED_GRACE if interrupted else GRACE,
-        at_most=INTERRUPTED_AT_MOST if interrupted else None,
-    )
-    lease.close(state, recorder.run_id)
+    told = _close(recorder, lease, state, report=report, hurry=interrupted)
     if as_json:
         _print_json(
             [
@@ -747,6 +740,20 @@ def _catch_up(tracking_uri: str, store_url: str | None) -> None:
     except Away as error:
         done = f"the tracker is away: {error}"
     _tell([done] if done else [])
+
+
+def _close(
+    recorder: Recorder, lease: Lease, state: str, *, report: str = "", hurry: bool
+) -> list[str]:
+    """End the record and the entry of a run; what there is to tell."""
+    told = recorder.close(
+        state=state,
+        report=report,
+        grace=INTERRUPTED_GRACE if hurry else GRACE,
+        at_most=INTERRUPTED_AT_MOST if hurry else None,
+    )
+    lease.close(state, recorder.run_id)
+    return told
 
 
 def _tell(lines: list[str]) -> None:

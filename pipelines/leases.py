@@ -123,7 +123,7 @@ class Lease:
 
 def write_entry(store: Store, entry: RunEntry) -> None:
     """Write an entry whole, over the one that is there; one that has ended is moved."""
-    data = json.dumps(asdict(entry)).encode()
+    data = json.dumps(vars(entry)).encode()  # asdict would copy all of it first
     live = posixpath.join("runs", "live", f"{entry.run}.json")
     if entry.state == "RUNNING":
         store.files.overwrite(live, data)

@@ -30,7 +30,7 @@ from typing import Any
 from pipelines.faults import active_faults
 from pipelines.files import StoreError
 from pipelines.redact import redact_text
-from pipelines.spool import Away, Operation
+from pipelines.spool import FAMILY, Away, Operation, together
 from pipelines.store import Store
 from stages.kinds import FILE_KINDS
 
@@ -40,6 +40,8 @@ LOCKED_OUT = (401, 403)
 PATIENCE = 5  # tries at operations with which a tracker fails that is otherwise well
 METRICS_AT_ONCE = 900  # with the tags of a run, below MLflow's 1000
 REASON_LENGTH = 300
+RUNS_A_TRANSACTION = 20  # a second's work at the most; others may want to write as well
+FAMILY_SIZE = 1000
 
 
 def default_tracking_uri(folder: Path) -> str:
@@ -64,53 +66,82 @@ class Tracker:
         """
         self._uri, self._pipeline, self._store = tracking_uri, pipeline, store
         self._client: Any = None
+        self._is_embedded = tracking_uri.startswith("sqlite")
         self._tries: dict[tuple[str, int], int] = {}
+        self._taken: dict[str, int] = {}  # our id -> the number of its last operation taken
+        self._families: set[str] = set()
         self.experiment_id = ""
         self.runs: dict[str, str] = {}
         self.lost: set[str] = set()
         self.refused: list[str] = []
 
     def apply(self, operations: Sequence[Operation], *, files: Path, again: bool = False) -> None:
-        """Apply operations on one run, in order.
+        """Apply operations of one spool, in order.
 
-        What MLflow refuses for good is noted and left out; the rest of the operations is applied.
+        What MLflow refuses for good is noted and left out; all the rest is applied.
 
         Args:
             files: where the files are that operations name by path.
             again: they may have been applied before, all or some.
 
         Raises:
-            Away: the tracker cannot be reached now; all of them may be applied once more.
+            Away: the tracker cannot be reached now; all of them may be applied once more, and of
+                those that this object knows to be taken none is sent twice.
         """
-        operation = _merged(operations)
-        own = operation["id"]
-        if own in self.lost:
-            return
-        this = (own, operation["n"])
-        tries = self._tries[this] = self._tries.get(this, 0) + 1
+        groups = together([o for o in operations if o["n"] > self._taken.get(o["id"], -1)])
+        at_once = RUNS_A_TRANSACTION if self._is_embedded else 1
+        for start in range(0, len(groups), at_once):
+            chunk = groups[start : start + at_once]
+            merged = [_merged(group) for group in chunk if group[0]["id"] not in self.lost]
+            self._apply_with_faults(merged, files, again=again)
+            for group in chunk:
+                self._taken[group[0]["id"]] = group[-1]["n"]
+
+    def _apply_with_faults(self, chunk: list[Operation], files: Path, *, again: bool) -> None:
         faults = active_faults()
-        struck = faults.strikes("tracker_down", *this, tries)
-        if struck and faults.draw("before", *this, tries) < 0.5:
-            raise Away("the fault switch broke the connection before the request")
+        struck = False
+        for operation in chunk:
+            this = (operation["id"], operation["n"])
+            tries = self._tries[this] = self._tries.get(this, 0) + 1
+            if faults.strikes("tracker_down", *this, tries):
+                if faults.draw("before", *this, tries) < 0.5:
+                    raise Away("the fault switch broke the connection before the request")
+                struck = True
         try:
-            self._apply(operation, files, again=again, tolerant=False)
+            self._apply_together(chunk, files, again=again)
+        except Away:
+            raise
         except Exception as error:
             if is_away(error):
                 raise Away(reason_of(error)) from error
             # Once more, step by step, to see which of them it is.
-            self._apply(operation, files, again=True, tolerant=True, tries=tries)
+            for operation in chunk:
+                self._apply_tolerant(operation, files)
         if struck:
             raise Away("the fault switch broke the connection after the request")
-        del self._tries[this]
+        for operation in chunk:
+            del self._tries[operation["id"], operation["n"]]
 
     def find(self, run: str) -> str | None:
         """MLflow's id of a run of ours; None where there is none."""
-        if run in self.runs:
-            return self.runs[run]
+        if run not in self.runs:
+            self._meet(f"= '{run}'", 1)
+        return self.runs.get(run)
+
+    def _find_maker(self, run: str) -> str | None:
+        """The same for a run that made what is reused: where there is one there are more, so all
+        runs that share the beginning of its id, those of its pipeline run, are asked for at once.
+        """
+        if run not in self.runs and run[:FAMILY] not in self._families:
+            self._families.add(run[:FAMILY])
+            self._meet(f"LIKE '{run[:FAMILY]}%'", FAMILY_SIZE)
+        return self.find(run)
+
+    def _meet(self, condition: str, most: int) -> None:
         found = self.client.search_runs(
-            [self.experiment_id], f"tags.`tokenmill.id` = '{run}'", max_results=1
+            [self.experiment_id], f"tags.`tokenmill.id` {condition}", max_results=most
         )
-        return str(found[0].info.run_id) if found else None
+        self.runs.update((run.data.tags["tokenmill.id"], run.info.run_id) for run in found)
 
     @property
     def client(self) -> Any:
@@ -137,46 +168,49 @@ class Tracker:
 
     # -- one operation ----------------------------------------------------------------------------
 
-    def _apply(
-        self, operation: Operation, files: Path, *, again: bool, tolerant: bool, tries: int = 1
-    ) -> None:
-        client = self.client
+    def _apply_together(self, chunk: list[Operation], files: Path, *, again: bool) -> None:
+        """Apply operations on some runs: all of them or, where one fails, none."""
+
+        def do(_: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+            function(*arguments, **named)
+
+        before = dict(self.runs)
+        try:
+            with one_transaction(self.client):
+                for operation in chunk:
+                    own = operation["id"]
+                    self.runs[own], rest = self._begun(operation, again=again, tolerant=False)
+                    self._send_values(rest, self.runs[own], do, again=again, single=False)
+        except BaseException:
+            self.runs.clear()  # in place: others look at it
+            self.runs.update(before)
+            raise
+        for operation in chunk:  # files may be large, and are sent outside of the transaction
+            self._send_files(operation, self.runs[operation["id"]], files, do)
+
+    def _apply_tolerant(self, operation: Operation, files: Path) -> None:
+        """Apply the operations on one run step by step, but for what MLflow refuses."""
         own = operation["id"]
+        tries = self._tries[own, operation["n"]]
+        name = operation.get("name", own)
 
         def do(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:
             try:
                 function(*arguments, **named)
-            except Exception as error:
-                if not tolerant:
-                    raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the rest is recorded
                 self._raise_if_away(error, tries)
-                self._refuse(f"{operation.get('name', own)}: {what}", error)
+                self._refuse(f"{name}: {what}", error)
 
-        # Files may be large, and are sent outside of the transaction.
-        has_files = any(operation.get(name) for name in ("texts", "artifacts", "figures"))
-        with contextlib.nullcontext() if tolerant else one_transaction(client):
-            try:
-                run, rest = self._begun(operation, again=again, tolerant=tolerant)
-            except Exception as error:
-                if not tolerant:
-                    raise
-                self._raise_if_away(error, tries)
-                self._refuse(str(operation.get("name", own)), error)
-                self.lost.add(own)
-                return
-            for batch in self._batches(rest, run, again=again, single=tolerant):
-                do(_shown(batch), client.log_batch, run, **batch)
-            datasets = [_dataset_input(data) for data in operation.get("datasets", [])]
-            for entries in [[entry] for entry in datasets] if tolerant else [datasets]:
-                if entries:
-                    do("datasets", client.log_inputs, run, entries)
-            if not has_files:
-                self._end(operation, run, do)
-        if own not in self.runs:
-            self.runs[own] = run
-        if has_files:
-            self._send_files(operation, run, files, do)
-            self._end(operation, run, do)
+        try:
+            run, rest = self._begun(operation, again=True, tolerant=True)
+        except Exception as error:  # noqa: BLE001 - the other runs are recorded
+            self._raise_if_away(error, tries)
+            self._refuse(str(name), error)
+            self.lost.add(own)
+            return
+        self.runs[own] = run
+        self._send_values(rest, run, do, again=True, single=True)
+        self._send_files(operation, run, files, do)
 
     def _begun(self, operation: Operation, *, again: bool, tolerant: bool) -> tuple[str, Operation]:
         """MLflow's id of the run of an operation, begun where the operation says so, and what of
@@ -184,22 +218,32 @@ class Tracker:
         """
         own = operation["id"]
         begin = operation.get("begin")
-        found = self.runs.get(own)
-        if found is None and (again or begin is None):
-            found = self.find(own)
+        found = self.find(own) if again or begin is None else self.runs.get(own)
         if found is not None:
             return found, operation
         if begin is None:
             raise LookupError("its beginning was not recorded, or somebody removed it")
         tags = {**begin["tags"], "tokenmill.id": own, "mlflow.runName": begin["name"]}
         if "parent" in begin:
-            parent = self.runs.get(begin["parent"]) or self.find(begin["parent"])
-            tags["mlflow.parentRunId"] = parent or begin["parent"]
+            tags["mlflow.parentRunId"] = self.find(begin["parent"]) or begin["parent"]
         if not tolerant:  # all tags in one call; one that is refused must not refuse the run
             tags |= self._tags(operation)
             operation = {**operation, "tags": {}}
         run = self.client.create_run(self.experiment_id, start_time=begin["time"], tags=tags)
         return str(run.info.run_id), operation
+
+    def _send_values(
+        self, operation: Operation, run: str, do: Callable[..., None], *, again: bool, single: bool
+    ) -> None:
+        """Send params, metrics, tags, datasets, and the end of a run that has no files."""
+        for batch in self._batches(operation, run, again=again, single=single):
+            do(_shown(batch), self.client.log_batch, run, **batch)
+        datasets = [_dataset_input(data) for data in operation.get("datasets", [])]
+        for entries in [[entry] for entry in datasets] if single else [datasets]:
+            if entries:
+                do("datasets", self.client.log_inputs, run, entries)
+        if not _has_files(operation):
+            self._end(operation, run, do)
 
     def _batches(
         self, operation: Operation, run: str, *, again: bool, single: bool
@@ -210,7 +254,7 @@ class Tracker:
         tags = [RunTag(name, value) for name, value in self._tags(operation).items()]
         params = [Param(name, value) for name, value in operation.get("params", {}).items()]
         points = operation.get("metrics", [])
-        if again and points and not self._uri.startswith("sqlite"):
+        if again and points and not self._is_embedded:
             points = self._not_there(run, points)  # SQL stores see to it themselves
         metrics = [Metric(*point) for point in points]
         if single:
@@ -230,7 +274,7 @@ class Tracker:
         tags = dict(operation.get("tags", {}))
         maker = tags.get("tokenmill.made_by_run")
         if maker:
-            maker = self.find(maker) or maker
+            maker = self._find_maker(maker) or maker
             link = f"#/experiments/{self.experiment_id}/runs/{maker}"
             note = tags.get("mlflow.note.content", "")
             tags["tokenmill.made_by_run"] = maker
@@ -248,12 +292,16 @@ class Tracker:
     def _send_files(
         self, operation: Operation, run: str, files: Path, do: Callable[..., None]
     ) -> None:
+        """Send the files of a run, and its end."""
+        if not _has_files(operation):
+            return
         for path, text in operation.get("texts", {}).items():
             do(path, self.client.log_text, run, text, path)
         for name, digest in operation.get("artifacts", {}).items():
             do(name, self._send_artifact, run, name, digest)
         for path in operation.get("figures", []):
             do(path, self.client.log_artifact, run, str(files / path), "figures")
+        self._end(operation, run, do)
 
     def _send_artifact(self, run: str, name: str, digest: str) -> None:
         """Send the files of an artifact, from the store."""
@@ -308,6 +356,10 @@ def _merged(operations: Sequence[Operation]) -> Operation:
             else:
                 merged[name] = value
     return merged
+
+
+def _has_files(operation: Operation) -> bool:
+    return any(operation.get(name) for name in ("texts", "artifacts", "figures"))
 
 
 def _shown(batch: dict[str, Any]) -> str:

@@ -20,12 +20,11 @@ from typing import Any
 from pipelines.files import StoreError
 from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.leases import process_start
-from pipelines.leftovers import catch_up
-from pipelines.lineage import Tracker
 from pipelines.plan import Plan
 from pipelines.redact import redact, redact_text
 from pipelines.results import Point
-from pipelines.spool import Operation, Spool, files_of
+from pipelines.sender import Sender
+from pipelines.spool import FAMILY, Operation, Spool, files_of
 from pipelines.status import StageStatus
 from pipelines.store import Manifest, Store
 from stages.kinds import FILE_KINDS, Kind
@@ -42,18 +41,26 @@ class Recorder:
     """The record of one run."""
 
     def __init__(
-        self, tracking_uri: str, plan: Plan, store: Store, *, run: str, spool: Path
+        self,
+        tracking_uri: str,
+        plan: Plan,
+        store: Store,
+        *,
+        run: str,
+        spool: Path,
+        sender: Sender,
     ) -> None:
         """Begin the record.
 
         Args:
             run: id of the run; the tracker's parent run has it as the tag `tokenmill.id`.
             spool: folder where operations wait until they are sent.
+            sender: takes them to the tracker; closed with the record.
         """
         self.tracking_uri = tracking_uri
         self.told: list[str] = []  # what to tell when the run is over
         self._plan, self._store, self._run = plan, store, run
-        self._tracker = Tracker(tracking_uri, plan.pipeline, store)
+        self._sender = sender
         self._children: dict[str, str] = {}  # planned stage -> our id of its run, the last one
         self._open: set[str] = set()
         self._counts: dict[str, int] = {}
@@ -61,10 +68,10 @@ class Recorder:
         self._ended = False
 
         def send(operations: Sequence[Operation], *, again: bool) -> None:
-            self._tracker.apply(operations, files=files_of(spool / f"{run}.jsonl"), again=again)
+            sender.apply(operations, files=files_of(spool / f"{run}.jsonl"), again=again)
 
         def before() -> None:
-            done = catch_up(spool, tracking_uri, store)
+            done = sender.catch_up(spool)
             self.told += [done] if done else []
 
         header = {"tracking_uri": redact_text(tracking_uri), "store": store.url,
@@ -148,7 +155,7 @@ class Recorder:
 
     def recorded_as(self, status: StageStatus) -> str | None:
         """The tracker's id of the run of a stage; None where it is not known (yet)."""
-        return self._tracker.runs.get(self._children.get(status.name, ""))
+        return self._sender.runs.get(self._children.get(status.name, ""))
 
     def close(
         self, *, state: str, report: str = "", grace: float = 5.0, at_most: float | None = None
@@ -174,8 +181,8 @@ class Recorder:
         self._append(end)
         self._ended = True
         left = self._spool.close(grace, at_most)
-        self._tracker.close()
-        refused = [*self._tracker.refused, *self._spool.failed]
+        self._sender.close()
+        refused = [*self._sender.refused, *self._spool.failed]
         told = self.told + [f"not recorded in MLflow: {text}" for text in refused]
         if left:
             why = f"is away ({self._spool.reason})" if self._spool.away else "is slow"
@@ -188,15 +195,15 @@ class Recorder:
     @property
     def run_id(self) -> str:
         """The tracker's id of the parent run; ours while it is not known."""
-        return self._tracker.runs.get(self._run, self._run)
+        return self._sender.runs.get(self._run, self._run)
 
     @property
     def link(self) -> str:
         """Where the run can be looked at."""
         uri = redact_text(self.tracking_uri)
-        if self._run not in self._tracker.runs:
+        if self._run not in self._sender.runs:
             return uri
-        path = f"#/experiments/{self._tracker.experiment_id}/runs/{self.run_id}"
+        path = f"#/experiments/{self._sender.experiment_id}/runs/{self.run_id}"
         return (
             f"{uri.rstrip('/')}/{path}"
             if uri.startswith("http")
@@ -334,8 +341,10 @@ class Recorder:
 
 
 def _child_id(run: str, stage: str, count: int) -> str:
-    """Our id of a stage's run; the tracker gives it one of its own, some time later."""
-    return hash_bytes(run.encode(), stage.encode(), str(count).encode())[:32]
+    """Our id of a stage's run; the tracker gives it one of its own, some time later. It begins as
+    that of the pipeline run does, so that all stages of one can be asked for together.
+    """
+    return run[:FAMILY] + hash_bytes(run.encode(), stage.encode(), str(count).encode())[FAMILY:32]
 
 
 def _now() -> int:

@@ -26,7 +26,8 @@ from typing import Any, Protocol
 
 Operation = dict[str, Any]
 
-MOST_AT_ONCE = 200  # operations looked at together, to find those on one run
+FAMILY = 12  # hexadecimal digits that the ids of a pipeline run and of the runs inside it share
+MOST_AT_ONCE = 200  # operations sent together, so that those on one run become one request
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 PAUSE_AT_THE_END = 0.5
 
@@ -36,10 +37,10 @@ class Away(Exception):
 
 
 class Send(Protocol):
-    """Sends operations on one run.
+    """Sends operations, in order.
 
     Raises:
-        Away: they were not taken, or nobody knows whether they were; they are sent once more, as
+        Away: some were not taken, or nobody knows whether they were; they are sent once more, as
             `again`. Any other exception says that they never will be.
     """
 
@@ -160,16 +161,23 @@ class Spool:
                 batch = self._waiting[:MOST_AT_ONCE]
             if not batch:
                 return
-            for group in together(batch):
-                if not self._keep_trying(partial(self._send_group, group)):
-                    return
-                with self._changed:
-                    sent = {operation["n"] for operation in group}
-                    self._waiting = [o for o in self._waiting if o["n"] not in sent]
+            if not self._keep_trying(partial(self._send_batch, batch)):
+                return
+            with self._changed:
+                self._waiting = self._waiting[len(batch) :]
             mark(self.path, batch[-1]["n"] + 1)
 
-    def _send_group(self, group: list[Operation], again: bool) -> None:
-        self._send(group, again=again)
+    def _send_batch(self, batch: list[Operation], again: bool) -> None:
+        try:
+            self._send(batch, again=again)
+        except Away:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad operation must not hold up the others
+            if len(batch) == 1:
+                self.failed.append(f"{type(error).__name__}: {error}")
+                return
+            for operation in batch:
+                self._send_batch([operation], again=True)
 
     def _keep_trying(self, action: Callable[[bool], None]) -> bool:
         """Call `action` until the tracker is not away; False when the spool is closed before."""
@@ -211,8 +219,7 @@ class LeftSpool:
         """
         for start in range(0, len(self.operations), MOST_AT_ONCE):
             batch = self.operations[start : start + MOST_AT_ONCE]
-            for group in together(batch):
-                send(group, again=True)
+            send(batch, again=True)
             mark(self.path, batch[-1]["n"] + 1)
         remove(self.path)
 

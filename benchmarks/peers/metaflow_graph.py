@@ -22,7 +22,7 @@ def flow(shape: str, steps: int) -> str:
             lines += ["    @step", f"    def {name}(self):", f"        self.row = {name!r}"]
             lines += [f"        self.next(self.{after})"] if after else []
     else:
-        middle = names[1:-1]
+        middle = names[1:-2]  # and a step that joins them, which the last one may not be
         lines += [
             "    @step",
             "    def start(self):",
@@ -34,9 +34,17 @@ def flow(shape: str, steps: int) -> str:
                 "    @step",
                 f"    def {name}(self):",
                 f"        self.row = {name!r}",
-                "        self.next(self.end)",
+                "        self.next(self.join)",
             ]
-        lines += ["    @step", "    def end(self, inputs):", "        self.row = 'end'"]
+        lines += [
+            "    @step",
+            "    def join(self, inputs):",
+            "        self.row = 'join'",
+            "        self.next(self.end)",
+            "    @step",
+            "    def end(self):",
+            "        self.row = 'end'",
+        ]
     return "\n".join([*lines, "", "if __name__ == '__main__':", "    Noop()", ""])
 
 
