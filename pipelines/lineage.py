@@ -274,11 +274,13 @@ class Tracker:
         tags = dict(operation.get("tags", {}))
         maker = tags.get("tokenmill.made_by_run")
         if maker:
-            maker = self._find_maker(maker) or maker
-            link = f"#/experiments/{self.experiment_id}/runs/{maker}"
+            found = self._find_maker(maker)
+            shown = f"`{maker}`, which is not in this record"  # the store is older, or shared
+            if found is not None:
+                tags["tokenmill.made_by_run"] = found
+                shown = f"[{found[:8]}](#/experiments/{self.experiment_id}/runs/{found})"
             note = tags.get("mlflow.note.content", "")
-            tags["tokenmill.made_by_run"] = maker
-            tags["mlflow.note.content"] = f"{note}\nReused: made by run [{maker[:8]}]({link})."
+            tags["mlflow.note.content"] = f"{note}\nReused: made by run {shown}."
         return tags
 
     def _not_there(self, run: str, points: list[list[Any]]) -> list[list[Any]]:

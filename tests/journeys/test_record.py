@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -95,9 +96,10 @@ def test_params_metrics_curves_and_files_are_with_the_child_they_belong_to(
 
 
 def test_a_reused_stage_is_a_child_that_links_to_the_run_that_made_it(
-    after_a_run: Finished,
+    after_a_run: Finished, finished: Finished
 ) -> None:
     project, first = after_a_run
+    shutil.copy(finished[0].folder / "mlflow.db", project.folder / "mlflow.db")
     second = project.run()
     assert computed(second) == set()
     runs = children(client_of(project), second["run"])

@@ -480,7 +480,16 @@ def test_a_result_is_found_by_our_id_of_a_run_and_by_that_of_mlflow(world: World
     links = {r.info.run_name: r.data.tags["tokenmill.made_by_run"] for r in later}
     assert links["upper"] == theirs
 
-    # So does a search for the run that only reused it.
+    # In a record in which the maker is not, its run is named, and no link leads nowhere.
+    world.record = world.folder / "another" / "mlflow.db"
+    world.run()
+    alone = children(world.runs())["upper"].data.tags
+    assert alone["tokenmill.made_by_run"] == ours
+    assert "which is not in this record" in alone["mlflow.note.content"]
+    assert "](" not in alone["mlflow.note.content"]
+    world.record = world.folder / "tracking" / "mlflow.db"
+
+    # A search for the run that only reused it leads to the result, too.
     (reused,) = [r.info.run_id for r in later if r.info.run_name == "upper"]
     done = CliRunner().invoke(cli, ["lineage", reused, *arguments])
     assert [origin["digest"] for origin in json.loads(done.stdout)] == [manifest.digest]
