@@ -120,7 +120,7 @@ def test_an_interrupted_run_ends_at_once_with_130_and_a_true_record(
     process.send_signal(kind)
     began = time.monotonic()
     out, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 10
     assert process.returncode == 130, err
     assert "Traceback" not in err
     stages = json.loads(out)
