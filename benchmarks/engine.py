@@ -151,41 +151,54 @@ def digest(rounds: int, size: float = 1.0) -> str:
             paths = [Path(folder, location, part.path) for part in parts]
             total = manifest.size / 1e9
 
-            made = [
-                (_verify(store, manifest), _hash(store, manifest), _read(paths))
-                for _ in range(rounds + 1)
-            ][1:]
-            made = [tuple(total / seconds for seconds in m) for m in made]
-            plain = [m[2] for m in made]
-            name = f"{total:.1f} GB of {kind}, page cache warm"
-            rows.append(row(f"`verify` of {name}", [m[0] for m in made], "reading the files into "
-                            "memory", plain, "GB/s"))  # fmt: skip
-            rows.append(row(f"digest by value of {name}", [m[1] for m in made], "reading the files "
-                            "into memory", plain, "GB/s"))  # fmt: skip
+            for state in ("in the page cache", "not in the page cache"):
+                kept = state.startswith("in")
+                made = [
+                    tuple(
+                        total / _timed(action, [] if kept else paths)
+                        for action in (
+                            lambda m=manifest: _verify(store, m),
+                            lambda m=manifest: _hash(store, m),
+                            lambda p=paths: _read(p),
+                        )
+                    )
+                    for _ in range(rounds + 1)
+                ][1:]
+                plain = [m[2] for m in made]
+                name = f"{total:.1f} GB of {kind}, {state}"
+                rows.append(row(f"`verify` of {name}", [m[0] for m in made], "reading the files "
+                                "into memory", plain, "GB/s"))  # fmt: skip
+                rows.append(row(f"digest by value of {name}", [m[1] for m in made], "reading the "
+                                "files into memory", plain, "GB/s"))  # fmt: skip
     return TABLE + "\n".join(rows)
 
 
-def _verify(store: Store, manifest: Manifest) -> float:
+def _timed(action: Callable[[], None], drop: list[Path]) -> float:
+    """Seconds of an action, after the system has forgotten some files."""
+    for path in drop:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     began = time.perf_counter()
-    assert not store.faults(manifest, contents=True)
+    action()
     return time.perf_counter() - began
 
 
-def _hash(store: Store, manifest: Manifest) -> float:
+def _verify(store: Store, manifest: Manifest) -> None:
+    assert not store.faults(manifest, contents=True)
+
+
+def _hash(store: Store, manifest: Manifest) -> None:
     from pipelines.content import rows_hash
 
-    began = time.perf_counter()
     for index in range(len(manifest.parts)):
         rows_hash(store.read_part(manifest, index))
-    return time.perf_counter() - began
 
 
-def _read(paths: list[Path]) -> float:
-    began = time.perf_counter()
+def _read(paths: list[Path]) -> None:
     for path in paths:
         with pa.OSFile(str(path)) as file:
             file.read_buffer()
-    return time.perf_counter() - began
 
 
 def _some(kind: str, schema: pa.Schema, generator: object, count: int = 8192) -> pa.Table:

@@ -18,6 +18,9 @@ from blake3 import blake3
 from pipelines.identity import DIGEST_BYTES, canonical_json, hash_bytes
 
 
+LARGE = 128 * 1024  # bytes, from which several threads are faster than one
+
+
 def rows_hash(table: pa.Table) -> str:
     """Hash of the rows of a table by value.
 
@@ -25,12 +28,11 @@ def rows_hash(table: pa.Table) -> str:
     dependent on column names, types, the order of columns and rows, and every value. Dictionary
     columns count as the values they stand for.
     """
-    state = blake3(max_threads=blake3.AUTO)
+    state = blake3()
     _update(state, str(table.num_rows).encode())
     for name, column in zip(table.column_names, table.columns, strict=True):
-        array = column.combine_chunks()
-        if isinstance(array, pa.ChunkedArray):
-            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+        _, *more = chunks = column.chunks or [pa.array([], column.type)]
+        array = pa.concat_arrays(chunks) if more else chunks[0]  # which copies even a single one
         _update(state, name.encode())
         _hash_array(state, array)
     return str(state.hexdigest(DIGEST_BYTES))
@@ -48,6 +50,8 @@ def _update(state: Any, data: Any) -> None:
     if isinstance(data, np.ndarray):
         data = np.ascontiguousarray(data).view(np.uint8).data if data.size else b""
     state.update(len(data).to_bytes(8, "little"))
+    if len(data) >= LARGE:  # a tree of its own begins at its first byte, and is hashed in parallel
+        data = blake3(data, max_threads=blake3.AUTO).digest()
     state.update(data)
 
 
@@ -98,7 +102,9 @@ def _hash_array(state: Any, array: pa.Array) -> None:
     if width not in (8, 16, 32, 64):
         raise TypeError(f"a column of type {kind} cannot be hashed; cast it to a plain type")
     plain = array.view(pa.int8() if width == 8 else getattr(pa, f"int{width}")())
-    _update(state, pc.fill_null(plain, 0).to_numpy(zero_copy_only=False))
+    if plain.null_count:  # or all would be copied
+        plain = pc.fill_null(plain, 0)
+    _update(state, plain.to_numpy(zero_copy_only=False))
 
 
 def _is_varied(kind: pa.DataType) -> bool:
