@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli_schedule import schedule
+from pipelines.console import (
+    GATE_FAILED,
+    INTERRUPTED,
+    OK,
+    SPOOL,
+    STAGE_FAILED,
+    WRONG_INPUT,
+    dag_argument,
+    fail,
+    matching,
+    only_option,
+    others_to_stderr,
+    plan_of,
+    print_json,
+    selection,
+    set_option,
+    size_of,
+    stop_on_sigterm,
+    store_of,
+    store_options,
+    tell,
+    tracking_uri_of,
+)
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.gates import Verdict
     from pipelines.leases import Lease
     from pipelines.plan import Plan
     from pipelines.recorder import Recorder
     from pipelines.status import StageStatus
     from pipelines.store import Store
 
-OK, STAGE_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-
-HOME = Path(".tokenmill")
-SPOOL = HOME / "spool"
 
 # Seconds that the end of a run waits for a tracker that is away; when it is broken off, and then
 # in all.
 GRACE, INTERRUPTED_GRACE, INTERRUPTED_AT_MOST = 5.0, 1.0, 3.0
-LINES_TOLD = 10
 
 EPILOG = """\b
 Examples:
@@ -41,40 +60,6 @@ Examples:
 """
 
 
-def _store_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that every command takes."""
-    function = click.option(
-        "--json",
-        "as_json",
-        is_flag=True,
-        help="Write one JSON document to standard output; for run and plan, a list of stages.",
-    )(function)
-    function = click.option(
-        "--tracking-uri",
-        envvar="MLFLOW_TRACKING_URI",
-        metavar="URI",
-        help="MLflow server or file. Default: $MLFLOW_TRACKING_URI, else SQLite in .tokenmill/.",
-    )(function)
-    return click.option(
-        "--store",
-        "store_url",
-        envvar="TOKENMILL_STORE",
-        metavar="URL",
-        help="Where artifacts lie. Default: $TOKENMILL_STORE, else .tokenmill/store.",
-    )(function)
-
-
-_dag_argument = click.argument("dag", default="dag.yaml", type=click.Path(path_type=Path))
-_set_option = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="STAGE.FIELD=VALUE",
-    help="Change a setting of a stage for this call; can be given several times.",
-)
-_only_option = click.option(
-    "--only", multiple=True, metavar="STAGE", help="Run this stage and what it needs, nothing else."
-)
 _from_option = click.option(
     "--from",
     "anew",
@@ -93,9 +78,9 @@ def cli() -> None:
 
 
 @cli.command()
-@_dag_argument
-@_set_option
-@_only_option
+@dag_argument
+@set_option
+@only_option
 @_from_option
 @click.option("--dry-run", is_flag=True, help="Show what would run, and stop.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processors to use at most.")
@@ -103,7 +88,7 @@ def cli() -> None:
     "--address", metavar="HOST:PORT", help="Ray cluster to run on; default: this machine."
 )
 @click.option("--quiet", is_flag=True, help="No progress, only the results.")
-@_store_options
+@store_options
 def run(
     dag: Path,
     overrides: tuple[str, ...],
@@ -119,10 +104,10 @@ def run(
 ) -> None:
     """Run a DAG: compute what is missing or changed, reuse the rest, record it all.
 
-    Exit status: 0 well, 1 a stage failed, 2 the input is wrong, 130 interrupted.
+    Exit status: 0 well, 1 a stage failed, 2 the input is wrong, 3 a gate failed, 130 interrupted.
     """
-    planned = _plan(dag, overrides)
-    names, forced = _selection(planned, only, anew)
+    planned = plan_of(dag, overrides)
+    names, forced = selection(planned, only, anew)
     store = _store_for_a_run(store_url, planned)
     if dry_run:
         _show_plan(planned, store, names, forced, as_json)
@@ -141,11 +126,11 @@ def run(
         except Exception as error:  # noqa: BLE001 - Ray has many, and all mean the same here
             where = f"joined at {address}" if address else "started on this machine"
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            _fail(f"Ray cannot be {where}: {reason[0]}")
+            fail(f"Ray cannot be {where}: {reason[0]}")
 
-    _stop_on_sigterm()
+    stop_on_sigterm()
     lease = Lease(store, planned.pipeline)
-    uri = _tracking_uri(tracking_uri)
+    uri = tracking_uri_of(tracking_uri)
     sender = make_sender(uri, planned.pipeline, store)
     recorder = Recorder(uri, planned, store, run=lease.entry.run, spool=SPOOL, sender=sender)
     runner = Runner(
@@ -153,7 +138,7 @@ def run(
     )
     interrupted = False
     with (
-        _others_to_stderr(),
+        others_to_stderr(),
         LiveDisplay(list(runner.statuses.values()), quiet=quiet or as_json) as display,
     ):
         runner.add_listener(display)
@@ -163,14 +148,15 @@ def run(
             interrupted = True
             statuses = list(runner.statuses.values())
         except BaseException:
-            _tell(_close(recorder, lease, "FAILED", hurry=True))
+            tell(_close(recorder, lease, "FAILED", hurry=True))
             raise
     failed = any(status.state == "failed" for status in statuses)
     state = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
     report = _report_text(store, statuses)
-    told = _close(recorder, lease, state, report=report, hurry=interrupted)
+    verdicts = _judged(planned, statuses, recorder) if state == "FINISHED" else []
+    told = _close(recorder, lease, state, report=report, gates=verdicts, hurry=interrupted)
     if as_json:
-        _print_json(
+        print_json(
             [
                 _with_paths(store, status)
                 | {"run": recorder.recorded_as(status), "pipeline_run": recorder.run_id}
@@ -179,17 +165,18 @@ def run(
         )
     else:
         _show_results(store, statuses, report, recorder)
-    _tell(told)
+    tell(told)
+    passed = _tell_gates(planned, verdicts, recorder)
     if interrupted:
         raise SystemExit(INTERRUPTED)
-    raise SystemExit(STAGE_FAILED if failed else OK)
+    raise SystemExit(STAGE_FAILED if failed else OK if passed else GATE_FAILED)
 
 
 @cli.command()
-@_dag_argument
-@_set_option
-@_only_option
-@_store_options
+@dag_argument
+@set_option
+@only_option
+@store_options
 def plan(
     dag: Path,
     overrides: tuple[str, ...],
@@ -199,22 +186,22 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show what a run would do: each stage, hit or miss, and why. Runs nothing."""
-    planned = _plan(dag, overrides)
-    names, _ = _selection(planned, only, ())
-    _show_plan(planned, _store(store_url), names, set(), as_json)
+    planned = plan_of(dag, overrides)
+    names, _ = selection(planned, only, ())
+    _show_plan(planned, store_of(store_url), names, set(), as_json)
 
 
 @cli.command()
 @click.argument("stage")
-@_dag_argument
+@dag_argument
 @click.option(
     "--against",
     metavar="RUN",
     help="Compare with the result that the stage had in this run: the id (or its beginning) of "
     "an MLflow parent run, or of an entry in the store.",
 )
-@_set_option
-@_store_options
+@set_option
+@store_options
 def why(
     stage: str,
     dag: Path,
@@ -237,9 +224,9 @@ def why(
     from pipelines.resolve import preview
     from pipelines.why import Explainer
 
-    planned = _plan(dag, overrides)
-    wanted = [s.name for s in _matching(planned, stage)]
-    store = _store(store_url)
+    planned = plan_of(dag, overrides)
+    wanted = [s.name for s in matching(planned, stage)]
+    store = store_of(store_url)
     run = _find_run(store, against) if against else None
     explainer = Explainer(planned, store, {s.name: s for s in preview(planned, store)}, run)
     explained = [explainer.explain(name) for name in wanted]
@@ -247,7 +234,7 @@ def why(
     first = {e.waits_for for e in explained if e.waits_for} - set(wanted)
     explained += [explainer.explain(name) for name in sorted(first)]
     if as_json:
-        _print_json([explanation.as_json() for explanation in explained])
+        print_json([explanation.as_json() for explanation in explained])
         return
     for explanation in explained:
         for line in explanation_lines(explanation):
@@ -257,7 +244,7 @@ def why(
 @cli.command()
 @click.argument("name", required=False)
 @click.option("--module", metavar="FILE:CLASS", help="Describe a stage of a file of your own.")
-@_store_options
+@store_options
 def stages(
     name: str | None,
     module: str | None,
@@ -274,35 +261,35 @@ def stages(
         try:
             found = find_stage(module or name or "", Path.cwd())
         except UnknownStage as error:
-            _fail(str(error))
+            fail(str(error))
         description = describe_stage(found)
         if as_json:
-            _print_json(description)
+            print_json(description)
         else:
             for renderable in stage_lines(description):
                 console().print(renderable)
         return
     described = [describe_stage(stage) for stage in vocabulary().values()]
     if as_json:
-        _print_json(described)
+        print_json(described)
     else:
         rows = [(d["uses"], d["summary"]) for d in described]
         console().print(rows_table(("stage", "what it does"), rows))
 
 
 @cli.command()
-@_store_options
+@store_options
 def ls(store_url: str | None, tracking_uri: str | None, as_json: bool) -> None:
     """List the artifacts in the store."""
     from pipelines.display import console, rows_table
 
-    store = _store(store_url)
+    store = store_of(store_url)
     manifests = sorted(store.artifacts(), key=lambda m: (m.made_by["time"], m.made_by["stage"]))
     if as_json:
-        _print_json([_artifact_json(store, manifest) for manifest in manifests])
+        print_json([_artifact_json(store, manifest) for manifest in manifests])
         return
     rows = [
-        (m.digest[:10], m.kind, f"{m.rows:,}" if m.rows else "", _size(m.size),
+        (m.digest[:10], m.kind, f"{m.rows:,}" if m.rows else "", size_of(m.size),
          f"{m.made_by['stage']}.{m.made_by['output']}", m.made_by["time"])
         for m in manifests
     ]  # fmt: skip
@@ -319,7 +306,7 @@ def ls(store_url: str | None, tracking_uri: str | None, as_json: bool) -> None:
     metavar="FOLDER",
     help="Write the files of a report, model or tokenizer into a folder.",
 )
-@_store_options
+@store_options
 def show(
     artifact: str,
     count: int,
@@ -335,14 +322,14 @@ def show(
     from pipelines.describe import extract_files, first_rows, show_lines
     from pipelines.display import console
 
-    store = _store(store_url)
+    store = store_of(store_url)
     manifests = _find(store, artifact)
     if as_json:
         described = [
             {**_artifact_json(store, m), "first_rows": first_rows(store, m, count)}
             for m in manifests
         ]
-        _print_json(described)
+        print_json(described)
     for manifest in manifests:
         if not as_json:
             for renderable in show_lines(store, manifest, count):
@@ -354,7 +341,7 @@ def show(
 
 @cli.command()
 @click.argument("thing")
-@_store_options
+@store_options
 def lineage(thing: str, store_url: str | None, tracking_uri: str | None, as_json: bool) -> None:
     """Print the way from a result back to the source files.
 
@@ -365,11 +352,11 @@ def lineage(thing: str, store_url: str | None, tracking_uri: str | None, as_json
     from pipelines.display import console
     from pipelines.trace import trace
 
-    store = _store(store_url)
-    found = _find(store, thing, _tracking_uri(tracking_uri))
+    store = store_of(store_url)
+    found = _find(store, thing, tracking_uri_of(tracking_uri))
     origins = [trace(store, manifest) for manifest in found]
     if as_json:
-        _print_json([origin.as_json() for origin in origins])
+        print_json([origin.as_json() for origin in origins])
     else:
         for origin in origins:
             console().print(lineage_tree(origin))
@@ -378,7 +365,7 @@ def lineage(thing: str, store_url: str | None, tracking_uri: str | None, as_json
 @cli.command()
 @click.argument("artifact", required=False)
 @click.option("--keep", is_flag=True, help="Only tell; leave artifacts with faults in use.")
-@_store_options
+@store_options
 def verify(
     artifact: str | None,
     keep: bool,
@@ -397,7 +384,7 @@ def verify(
     from pipelines.upkeep import broken_results
     from pipelines.upkeep import verify as look
 
-    store = _store(store_url)
+    store = store_of(store_url)
     manifests = _find(store, artifact) if artifact else store.artifacts()
     began = time.monotonic()
     with progress_over("verifying", sum(m.size for m in manifests), bytes_=True) as advance:
@@ -411,7 +398,7 @@ def verify(
     gone = {} if artifact else broken_results(store)
     if as_json:
         faults = {v.manifest.digest: {"made_by": v.name, "faults": v.faults} for v in bad}
-        _print_json(
+        print_json(
             {"artifacts": len(manifests), "bytes": read, "faults": faults, "results_without": gone}
         )
         raise SystemExit(STAGE_FAILED if bad else OK)
@@ -419,7 +406,7 @@ def verify(
         for fault in verdict.faults:
             click.echo(f"{verdict.manifest.digest} ({verdict.name}): {fault}")
     rate = f", {read / 1e9 / seconds:.1f} GB/s" if read > 1e8 else ""
-    click.echo(f"{len(manifests)} artifacts, {_size(read)}{rate}, {len(bad)} with faults")
+    click.echo(f"{len(manifests)} artifacts, {size_of(read)}{rate}, {len(bad)} with faults")
     if gone and not bad:
         click.echo(f"{len(gone)} results name artifacts that are gone; they will be computed anew")
     if bad and not keep:
@@ -445,7 +432,7 @@ def verify(
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show what would go, and stop.")
-@_store_options
+@store_options
 def gc(
     keep: int,
     keep_days: float,
@@ -465,16 +452,16 @@ def gc(
     from pipelines.gc import Collector, Policy
     from pipelines.gc import as_json as described
 
-    store = _store(store_url)
+    store = store_of(store_url)
     collector = Collector(store, Policy(keep, keep_days, keep_attempts))
     sweep = collector.look()
     if not as_json:
         if not sweep.empty:
-            console().print(sweep_table(sweep, _size))
+            console().print(sweep_table(sweep, size_of))
         click.echo(
             f"{len(sweep.artifacts)} artifacts, {len(sweep.attempts)} unfinished attempts, "
             f"{len(sweep.results)} results and {len(sweep.others)} small files are not needed: "
-            f"{_size(sweep.size)}; {sweep.kept} artifacts are kept"
+            f"{size_of(sweep.size)}; {sweep.kept} artifacts are kept"
         )
     freed = 0
     ask = not (yes or as_json)
@@ -482,29 +469,32 @@ def gc(
         with progress_over("removing", sweep.size, bytes_=True) as advance:
             freed = collector.remove(sweep, advance)
         if not as_json:
-            click.echo(f"freed {_size(freed)}")
+            click.echo(f"freed {size_of(freed)}")
     if as_json:
-        _print_json({**described(sweep), "freed": freed, "removed": not dry_run})
+        print_json({**described(sweep), "freed": freed, "removed": not dry_run})
 
 
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=5000, show_default=True)
-@_store_options
+@store_options
 def ui(
     host: str, port: int, store_url: str | None, tracking_uri: str | None, as_json: bool
 ) -> None:
     """Serve the MLflow pages of this record until interrupted."""
     from pipelines.lineage import open_ui
 
-    uri = _tracking_uri(tracking_uri)
-    _stop_on_sigterm()
+    uri = tracking_uri_of(tracking_uri)
+    stop_on_sigterm()
     _catch_up(uri, store_url)
     if uri.startswith("http"):
         click.echo(f"the record is on a server: open {uri}")
         return
     click.echo(f"MLflow on http://{host}:{port} (record {uri}); Ctrl-C ends it", err=True)
     raise SystemExit(open_ui(uri, host, port))
+
+
+cli.add_command(schedule)
 
 
 def main() -> None:
@@ -523,57 +513,10 @@ def main() -> None:
 
         if not isinstance(error, StoreError):
             raise
-        _fail(str(error))
+        fail(str(error))
 
 
 # --- what the commands share ----------------------------------------------------------------------
-
-
-def _plan(dag: Path, overrides: tuple[str, ...]) -> Plan:
-    from pipelines.located import InvalidDag
-    from pipelines.plan import make_plan
-    from pipelines.spec import read_dag
-
-    try:
-        return make_plan(read_dag(dag, overrides=overrides))
-    except InvalidDag as error:
-        for mistake in error.mistakes:
-            click.echo(str(mistake), err=True)
-        count = len(error.mistakes)
-        click.echo(f"{count} mistake{'s' if count > 1 else ''}; nothing was run", err=True)
-        raise SystemExit(WRONG_INPUT) from None
-
-
-def _matching(planned: Plan, pattern: str) -> list[Any]:
-    try:
-        return planned.matching(pattern)
-    except LookupError as error:
-        _fail(str(error))
-
-
-def _selection(
-    planned: Plan, only: tuple[str, ...], anew: tuple[str, ...]
-) -> tuple[set[str] | None, set[str]]:
-    forced = planned.downstream_of({s.name for p in anew for s in _matching(planned, p)})
-    if not only:
-        return None, forced
-    wanted = {s.name for pattern in only for s in _matching(planned, pattern)}
-    return planned.needed_for(wanted), forced
-
-
-def _store(url: str | None) -> Store:
-    from pipelines.store import Store
-
-    try:
-        return Store(url or str((HOME / "store").resolve()))
-    except (ValueError, ImportError) as error:
-        _fail(f"--store {url}: {error}")
-
-
-def _tracking_uri(uri: str | None) -> str:
-    from pipelines.lineage import default_tracking_uri
-
-    return uri or default_tracking_uri(HOME)
 
 
 def _find(store: Store, thing: str, tracking_uri: str | None = None) -> list[Any]:
@@ -586,7 +529,7 @@ def _find(store: Store, thing: str, tracking_uri: str | None = None) -> list[Any
         for other in _other_ids(thing, tracking_uri):
             with contextlib.suppress(StoreError):
                 return find_artifacts(store, other)
-        _fail(str(error))
+        fail(str(error))
 
 
 def _other_ids(run: str, tracking_uri: str | None) -> list[str]:
@@ -611,7 +554,7 @@ def _find_run(store: Store, wanted: str) -> Any:
         for entry in run_entries(store)[-5:]
     ]
     there = "the last runs are:" + "".join(last) if last else "it knows of no run yet"
-    return found or _fail(f'{store.url} knows of no run "{wanted}"; {there}')
+    return found or fail(f'{store.url} knows of no run "{wanted}"; {there}')
 
 
 def _show_plan(
@@ -622,7 +565,7 @@ def _show_plan(
 
     statuses = preview(planned, store, names, anew)
     if as_json:
-        _print_json([status.as_json() for status in statuses])
+        print_json([status.as_json() for status in statuses])
         return
     console().print(plan_table(statuses))
     words = {"reused": "reused", "computed": "to compute", "skipped": "not asked for",
@@ -696,59 +639,70 @@ def _artifact_json(store: Store, manifest: Any) -> dict[str, Any]:
     }
 
 
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
-
-
-def _print_json(document: Any) -> None:
-    json.dump(document, sys.stdout, ensure_ascii=False, indent=1, default=str)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def _others_to_stderr() -> Iterator[None]:
-    """What libraries print while a run goes on (Ray tells of lost workers) is no result."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"tokenmill: {message}", err=True)
-    raise SystemExit(WRONG_INPUT)
-
-
 def _catch_up(tracking_uri: str, store_url: str | None) -> None:
     """Send what earlier runs could not record, and close those that died."""
     from pipelines.leftovers import catch_up
     from pipelines.spool import Away
 
     try:
-        done = catch_up(SPOOL, tracking_uri, _store(store_url))
+        done = catch_up(SPOOL, tracking_uri, store_of(store_url))
     except Away as error:
         done = f"the tracker is away: {error}"
-    _tell([done] if done else [])
+    tell([done] if done else [])
+
+
+def _judged(planned: Plan, statuses: list[StageStatus], recorder: Recorder) -> list[Verdict]:
+    """The gates of a DAG, judged."""
+    from pipelines.gates import judge
+
+    of = {status.name: status for status in statuses}
+
+    def values(stage: str, metric: str) -> list[float]:
+        found = (of[cell.name].metrics.get(metric) for cell in planned.cells(stage))
+        return [value for value in found if value is not None]
+
+    def history(stage: str, metric: str, runs: int) -> list[float]:
+        return recorder.earlier_values(planned.cells(stage), metric, runs)
+
+    return [judge(gate, values, history) for gate in planned.nightly.gates]
+
+
+def _tell_gates(planned: Plan, verdicts: list[Verdict], recorder: Recorder) -> bool:
+    """Show how gates were judged, and tell those who want to know; says whether all passed."""
+    from pipelines.gates import notify
+
+    for verdict in verdicts:
+        word = click.style("passed", fg="green") if verdict.passed else click.style(
+            "FAILED", fg="red", bold=True)  # fmt: skip
+        click.echo(f"gate {word}: {verdict.told}", err=True)
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    if failed:
+        message = {
+            "pipeline": planned.pipeline,
+            "run": recorder.run_id,
+            "link": recorder.link,
+            "night": os.environ.get("TOKENMILL_NIGHT"),
+            "text": f"{planned.pipeline}: " + "; ".join(v.told for v in failed),
+            "failed": [verdict.as_json() for verdict in failed],
+        }
+        tell(notify(planned.nightly.notify, message))
+    return not failed
 
 
 def _close(
-    recorder: Recorder, lease: Lease, state: str, *, report: str = "", hurry: bool
+    recorder: Recorder,
+    lease: Lease,
+    state: str,
+    *,
+    report: str = "",
+    gates: Sequence[Verdict] = (),
+    hurry: bool,
 ) -> list[str]:
     """End the record and the entry of a run; what there is to tell."""
     told = recorder.close(
         state=state,
         report=report,
+        gates=gates,
         grace=INTERRUPTED_GRACE if hurry else GRACE,
         at_most=INTERRUPTED_AT_MOST if hurry else None,
     )
@@ -756,19 +710,11 @@ def _close(
     return told
 
 
-def _tell(lines: list[str]) -> None:
-    """Tell of the record, beside the results."""
-    for line in lines[:LINES_TOLD]:
-        click.echo(f"tokenmill: {line}", err=True)
-    if len(lines) > LINES_TOLD:
-        click.echo(f"tokenmill: and {len(lines) - LINES_TOLD} more of the kind", err=True)
-
-
 def _store_for_a_run(url: str | None, planned: Plan) -> Store:
-    store = _store(url)
+    store = store_of(url)
     store.verify = planned.verify
     if not store.files.is_shared:
-        _fail(f"the store {store.url} is in the memory of one process, and stages run in others; "
+        fail(f"the store {store.url} is in the memory of one process, and stages run in others; "
               "use a folder or s3://")  # fmt: skip
     _check_faults()
     return store
@@ -780,17 +726,7 @@ def _check_faults() -> None:
     try:
         active_faults()
     except ValueError as error:
-        _fail(str(error))
-
-
-def _stop_on_sigterm() -> None:
-    """SIGTERM ends a run as Ctrl-C does: tasks ended, record closed."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if os.name == "posix":
-        signal.signal(signal.SIGTERM, stop)
+        fail(str(error))
 
 
 if __name__ == "__main__":

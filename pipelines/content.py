@@ -17,7 +17,6 @@ from blake3 import blake3
 
 from pipelines.identity import DIGEST_BYTES, canonical_json, hash_bytes
 
-
 LARGE = 128 * 1024  # bytes, from which several threads are faster than one
 
 

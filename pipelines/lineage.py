@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -411,6 +411,53 @@ def known_as(tracking_uri: str, run: str) -> list[str]:
     return known
 
 
+def earlier_values(
+    tracking_uri: str, pipeline: str, stage: str, cell: Mapping[str, str], metric: str,
+    runs: int, besides: str,
+) -> list[float]:  # fmt: skip
+    """A metric of a stage in the last runs of a pipeline that finished and passed their gates, the
+    latest first; of several cells that match, the mean.
+
+    Args:
+        cell: values of matrix axes, as text.
+        besides: our id of the run that is not to count, the present one.
+    """
+    client = open_client(tracking_uri)
+    experiment = client.get_experiment_by_name(pipeline)
+    found: list[float] = []
+    token: str | None = None
+    while experiment is not None and len(found) < runs:
+        page = client.search_runs(
+            [experiment.experiment_id],
+            "attributes.status = 'FINISHED' and tags.`tokenmill.pid` != ''",
+            order_by=["attributes.start_time DESC"],
+            max_results=max(20, 2 * runs),
+            page_token=token,
+        )
+        for run in page:
+            tags = run.data.tags
+            if tags.get("tokenmill.id") == besides or tags.get("tokenmill.gates") == "failed":
+                continue
+            children = client.search_runs(
+                [experiment.experiment_id],
+                f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and "
+                f"tags.`tokenmill.stage` = '{stage}'",
+                max_results=1000,
+            )
+            values = [
+                child.data.metrics[metric]
+                for child in children
+                if metric in child.data.metrics
+                and all(child.data.params.get(f"matrix.{a}") == v for a, v in cell.items())
+            ]
+            if values and len(found) < runs:
+                found.append(sum(values) / len(values))
+        token = page.token
+        if not token:
+            break
+    return found
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 
@@ -481,13 +528,33 @@ def open_client(tracking_uri: str) -> Any:
     # Two processes that make the tables of a new file at once both fail, so one waits.
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            _make_tables(path)
         # Readers do not wait for writers then, and a commit is one write: the setting stays in the
         # file.
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as file:
             file.execute("PRAGMA journal_mode=WAL")
         client = MlflowClient(tracking_uri)
-        client.search_experiments(max_results=1)  # makes them
+        client.search_experiments(max_results=1)  # brings the tables of an older MLflow up to date
         return client
+
+
+def _make_tables(path: Path) -> None:
+    """Make the tables of a new record beside it and give the file its name when it is whole: of one
+    whose maker was killed on the way MLflow would say for ever that some tables are there already.
+    """
+    from mlflow.tracking import MlflowClient
+
+    new = path.with_name(f".{path.name}.new")
+    for left in path.parent.glob(f"{new.name}*"):
+        left.unlink()
+    client = MlflowClient(f"sqlite:///{new}")
+    client.search_experiments(max_results=1)
+    engine = getattr(getattr(client._tracking_client, "store", None), "engine", None)
+    if engine is not None:
+        engine.dispose()  # or its file would be open for as long as the process lives
+    merge_journal(f"sqlite:///{new}")
+    new.replace(path)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -25,8 +25,10 @@ from pydantic import ValidationError
 
 from pipelines.identity import canonical_json, identity_config
 from pipelines.located import InvalidDag, Located, Unset, Where, nearest, spell, spells
+from pipelines.nightly import Nightly
 from pipelines.registry import UnknownStage, find_stage, type_of
-from pipelines.spec import DagSpec, Resources, Retries, Scalar, StageSpec, Verify, describe
+from pipelines.sections import describe
+from pipelines.spec import DagSpec, Resources, Retries, Scalar, StageSpec, Verify
 from stages.contract import Input, Stage, StageConfig
 
 Cell = Mapping[str, Scalar]
@@ -80,6 +82,7 @@ class Plan:
     file: str
     stages: tuple[PlannedStage, ...]
     verify: Verify = "on-open"
+    nightly: Nightly = field(default_factory=Nightly)
 
     def __getitem__(self, name: str) -> PlannedStage:
         return next(stage for stage in self.stages if stage.name == name)
@@ -95,6 +98,21 @@ class Plan:
             names = {s.stage for s in self.stages} | {s.name for s in self.stages}
             raise LookupError(f'there is no stage "{pattern}"; {nearest(pattern, names)}')
         return found
+
+    def cells(self, reference: str) -> list[PlannedStage]:
+        """The cells that `stage` or `stage[axis=value,…]` means; none where no stage is so."""
+        match = _REFERENCE.fullmatch(reference)
+        if match is None:
+            return []
+        wanted = dict(
+            part.split("=", 1) for part in (match.group(2) or "").split(",") if "=" in part
+        )
+        return [
+            s
+            for s in self.stages
+            if s.stage == match.group(1)
+            and all(spell(s.cell.get(axis, "")) == value for axis, value in wanted.items())
+        ]
 
     def needed_for(self, names: set[str]) -> set[str]:
         """`names` and everything upstream of them."""
@@ -124,7 +142,9 @@ def make_plan(spec: DagSpec) -> Plan:
     if spec.located.mistakes:
         raise InvalidDag(spec.located.mistakes)
     file = spec.located.file
-    return Plan(spec.pipeline, spec.description, spec.seed, file, tuple(planned), spec.verify)
+    return Plan(
+        spec.pipeline, spec.description, spec.seed, file, tuple(planned), spec.verify, spec.nightly
+    )
 
 
 @dataclass(frozen=True)

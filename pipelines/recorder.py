@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import StoreError
+from pipelines.gates import Verdict
 from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.leases import process_start
-from pipelines.plan import Plan
+from pipelines.located import spell
+from pipelines.plan import Plan, PlannedStage
 from pipelines.redact import redact, redact_text
 from pipelines.results import Point
 from pipelines.sender import Sender
@@ -157,14 +159,37 @@ class Recorder:
         """The tracker's id of the run of a stage; None where it is not known (yet)."""
         return self._sender.runs.get(self._children.get(status.name, ""))
 
+    def earlier_values(self, stages: Sequence[PlannedStage], metric: str, runs: int) -> list[float]:
+        """The mean of a metric over some cells of one stage in earlier runs, the latest first.
+
+        Raises:
+            Away: the tracker cannot be asked now.
+        """
+        if not stages:
+            return []
+        # What all of them have in common is what they were chosen by.
+        cell = {
+            axis: spell(value)
+            for axis, value in stages[0].cell.items()
+            if all(s.cell.get(axis) == value for s in stages)
+        }
+        return self._sender.earlier_values(stages[0].stage, cell, metric, runs, self._run)
+
     def close(
-        self, *, state: str, report: str = "", grace: float = 5.0, at_most: float | None = None
+        self,
+        *,
+        state: str,
+        report: str = "",
+        gates: Sequence[Verdict] = (),
+        grace: float = 5.0,
+        at_most: float | None = None,
     ) -> list[str]:
         """End the parent run; a second call does nothing.
 
         Args:
             state: FINISHED, FAILED or KILLED.
             report: shown with the run, in Markdown.
+            gates: how they were judged; shown above the report.
             grace: seconds to wait for a tracker that is away; what is left waits for the next
                 command.
             at_most: seconds after which to end in any case.
@@ -175,9 +200,13 @@ class Recorder:
         if self._ended:
             return []
         end: Operation = {"id": self._run, "name": "the run", "end": state, "time": _now()}
-        if report:
-            note = f"{self._plan.description}\n\n{report}".strip()
+        judged = "".join(f"- {'passed' if v.passed else '**failed**'}: {v.told}\n" for v in gates)
+        if report or gates:
+            parts = (self._plan.description, judged and f"Gates:\n\n{judged}", report)
+            note = "\n\n".join(filter(None, parts))
             end["tags"] = {"mlflow.note.content": note[:TAG_LENGTH]}
+        if gates:
+            end["tags"]["tokenmill.gates"] = "passed" if all(v.passed for v in gates) else "failed"
         self._append(end)
         self._ended = True
         left = self._spool.close(grace, at_most)
@@ -236,6 +265,10 @@ class Recorder:
         if diff:
             texts["git/uncommitted.diff"] = diff[:DIFF_LENGTH]
         name = f"{plan.pipeline} {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        night = os.environ.get("TOKENMILL_NIGHT")  # of `tokenmill schedule`
+        if night:
+            name = f"{plan.pipeline} night {night}"
+            tags["tokenmill.night"] = night
         self._append(
             {
                 "id": self._run,

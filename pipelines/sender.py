@@ -15,7 +15,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +50,12 @@ class Sender(Protocol):
         """See to what earlier runs left behind, as `pipelines.leftovers.catch_up` does."""
         ...
 
+    def earlier_values(
+        self, stage: str, cell: Mapping[str, str], metric: str, runs: int, besides: str
+    ) -> list[float]:
+        """A metric in earlier runs, as `pipelines.lineage.earlier_values` finds it."""
+        ...
+
     def close(self) -> None:
         """Nothing is to be sent any more."""
         ...
@@ -67,7 +73,7 @@ class DirectSender:
     def __init__(self, tracking_uri: str, pipeline: str, store: Store) -> None:
         from pipelines.lineage import Tracker
 
-        self._uri, self._store = tracking_uri, store
+        self._uri, self._pipeline, self._store = tracking_uri, pipeline, store
         self._tracker = Tracker(tracking_uri, pipeline, store)
         self.runs, self.refused = self._tracker.runs, self._tracker.refused
         self.apply, self.close = self._tracker.apply, self._tracker.close
@@ -80,6 +86,13 @@ class DirectSender:
         from pipelines.leftovers import catch_up
 
         return catch_up(folder, self._uri, self._store)
+
+    def earlier_values(
+        self, stage: str, cell: Mapping[str, str], metric: str, runs: int, besides: str
+    ) -> list[float]:
+        from pipelines.lineage import earlier_values
+
+        return earlier_values(self._uri, self._pipeline, stage, cell, metric, runs, besides)
 
 
 class ProcessSender:
@@ -99,6 +112,15 @@ class ProcessSender:
 
     def catch_up(self, folder: Path) -> str:
         return str(self._ask("catch_up", folder=str(folder)))
+
+    def earlier_values(
+        self, stage: str, cell: Mapping[str, str], metric: str, runs: int, besides: str
+    ) -> list[float]:
+        found: list[float] = self._ask(
+            "earlier_values", stage=stage, cell=dict(cell), metric=metric, runs=runs,
+            besides=besides,
+        )  # fmt: skip
+        return found
 
     @property
     def experiment_id(self) -> str:
@@ -198,6 +220,11 @@ def _answer(sender: Sender, request: dict[str, Any]) -> Any:
         return sender.apply(request["operations"], files=files, again=request["again"])
     if request["call"] == "catch_up":
         return sender.catch_up(Path(request["folder"]))
+    if request["call"] == "earlier_values":
+        return sender.earlier_values(
+            request["stage"], request["cell"], request["metric"], request["runs"],
+            request["besides"],
+        )  # fmt: skip
     return sender.close()
 
 

@@ -17,15 +17,18 @@ from pipelines.located import (
     InvalidDag,
     Located,
     Mistake,
-    Unset,
     Where,
     load_located,
     nearest,
     read_value,
     spell,
 )
+from pipelines.nightly import Nightly, NightReader
+from pipelines.sections import Sections, describe
 
-TOP_KEYS = ("pipeline", "description", "seed", "verify", "stages")
+TOP_KEYS = (
+    "pipeline", "description", "seed", "verify", "stages", "schedule", "gates", "notify",
+)  # fmt: skip
 STAGE_KEYS = (
     "uses", "needs", "with", "matrix", "resources", "retries", "timeout", "quarantine", "code",
 )  # fmt: skip
@@ -37,10 +40,6 @@ _AXIS = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)?")
 _UNITS = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
           "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|sec|min|h|d)?")
-_SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "d": 86400}
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%)?")
 
 # One row in a thousand may be set aside: a poison row does not stop a corpus, a broken method does.
 QUARANTINE_SHARE = 0.001
@@ -104,6 +103,7 @@ class DagSpec:
     stages: Mapping[str, StageSpec]
     located: Located
     verify: Verify = "on-open"
+    nightly: Nightly = field(default_factory=Nightly)
 
     def is_named(self, stage: str) -> bool:
         """Whether the file has an entry of this name, sound or not."""
@@ -172,18 +172,15 @@ def _apply_overrides(located: Located, overrides: Sequence[str]) -> None:
                 settings[last] = value
 
 
-class _Reader:
-    def __init__(self, located: Located) -> None:
-        self.located = located
-
+class _Reader(Sections):
     def read(self) -> DagSpec:
         data = self.located.data
-        self._only_known(data, (), TOP_KEYS)
+        self.only_known(data, (), TOP_KEYS)
         pipeline = data.get("pipeline")
         if pipeline is None:
             self.located.mistake((), 'the key "pipeline" is missing', "give the pipeline a name")
         elif not isinstance(pipeline, str) or not _NAME.fullmatch(pipeline):
-            self._wrong(("pipeline",), "a name of letters, digits, - and _", pipeline)
+            self.wrong(("pipeline",), "a name of letters, digits, - and _", pipeline)
         stages = data.get("stages")
         specs: dict[str, StageSpec] = {}
         if not isinstance(stages, dict) or not stages:
@@ -197,17 +194,18 @@ class _Reader:
                     specs[name] = spec
         return DagSpec(
             pipeline=pipeline if isinstance(pipeline, str) else "unnamed",
-            seed=self._integer(data, (), "seed", 0),
+            seed=self.integer(data, (), "seed", 0),
             description=str(data.get("description") or ""),
             stages=specs,
             located=self.located,
             verify=self._verify(data),
+            nightly=NightReader(self.located).read(data, list(stages or ())),
         )
 
     def _verify(self, data: Mapping[str, Any]) -> Verify:
         given = data.get("verify", "on-open")
         if given not in ("on-open", "always"):
-            self._wrong(("verify",), '"on-open" or "always"', given)
+            self.wrong(("verify",), '"on-open" or "always"', given)
         return "always" if given == "always" else "on-open"
 
     def _stage(self, name: str, body: Any) -> StageSpec | None:
@@ -215,22 +213,22 @@ class _Reader:
         if not _NAME.fullmatch(name):
             self.located.mistake(where, f'"{name}" is no name', "use letters, digits, - and _")
         if not isinstance(body, dict):
-            self._wrong(where, f"a mapping with the keys {', '.join(STAGE_KEYS)}", body)
+            self.wrong(where, f"a mapping with the keys {', '.join(STAGE_KEYS)}", body)
             return None
-        self._only_known(body, where, STAGE_KEYS)
+        self.only_known(body, where, STAGE_KEYS)
         uses = body.get("uses")
         known = isinstance(uses, str)
         if not known:
             if "uses" in body:
-                self._wrong((*where, "uses"), "the name of a stage type", uses)
+                self.wrong((*where, "uses"), "the name of a stage type", uses)
             else:
                 cure = "say which stage type it is (`tokenmill stages` lists them)"
                 self.located.mistake(where, 'the key "uses" is missing', cure)
         spec = StageSpec(
             name=name,
             uses=str(uses),
-            needs=self._mapping(body, where, "needs"),
-            settings=self._mapping(body, where, "with"),
+            needs=self.mapping(body, where, "needs"),
+            settings=self.mapping(body, where, "with"),
             matrix=self._matrix(body, where),
             resources=self._resources(body, where),
             retries=self._retries(body, where),
@@ -243,16 +241,16 @@ class _Reader:
 
     def _matrix(self, body: Mapping[str, Any], where: Where) -> dict[str, list[Scalar]]:
         axes: dict[str, list[Scalar]] = {}
-        for axis, values in self._mapping(body, where, "matrix").items():
+        for axis, values in self.mapping(body, where, "matrix").items():
             here = (*where, "matrix", axis)
             if not _AXIS.fullmatch(axis) or axis in ("by", "else"):
                 self.located.mistake(here, f'"{axis}" is no name for an axis', "use a plain word")
             if not isinstance(values, list) or not values:
-                self._wrong(here, "a list of values", values)
+                self.wrong(here, "a list of values", values)
                 continue
             bad = [v for v in values if not isinstance(v, str | int | float | bool)]
             if bad:
-                self._wrong(here, "a list of plain values", bad[0])
+                self.wrong(here, "a list of plain values", bad[0])
                 continue
             texts = [spell(value) for value in values]
             for index, text in enumerate(texts):
@@ -265,18 +263,18 @@ class _Reader:
         return axes
 
     def _resources(self, body: Mapping[str, Any], where: Where) -> Resources:
-        given = self._mapping(body, where, "resources")
+        given = self.mapping(body, where, "resources")
         here = (*where, "resources")
-        self._only_known(given, here, RESOURCE_KEYS)
-        cpus = self._amount(given, here, "cpus", 1.0)
+        self.only_known(given, here, RESOURCE_KEYS)
+        cpus = self.amount(given, here, "cpus", 1.0)
         gpus: float | Literal["auto"] = (
-            "auto" if given.get("gpus") == "auto" else self._amount(given, here, "gpus", 0.0)
+            "auto" if given.get("gpus") == "auto" else self.amount(given, here, "gpus", 0.0)
         )
         memory: int | None = None
         if "memory" in given:
             match = _SIZE.fullmatch(str(given["memory"]))
             if match is None:
-                self._wrong((*here, "memory"), "a size such as 2GiB", given["memory"])
+                self.wrong((*here, "memory"), "a size such as 2GiB", given["memory"])
             else:
                 memory = int(float(match.group(1)) * _UNITS[match.group(2) or "B"])
         return Resources(cpus, gpus, memory)
@@ -287,81 +285,23 @@ class _Reader:
         if given is None:
             return Retries()
         if isinstance(given, int) and not isinstance(given, bool):
-            return Retries(task=self._integer(body, where, "retries", 0))
+            return Retries(task=self.integer(body, where, "retries", 0))
         if not isinstance(given, dict):
-            self._wrong(here, "a number, or a mapping of " + " and ".join(RETRY_KEYS), given)
+            self.wrong(here, "a number, or a mapping of " + " and ".join(RETRY_KEYS), given)
             return Retries()
-        self._only_known(given, here, RETRY_KEYS)
+        self.only_known(given, here, RETRY_KEYS)
         return Retries(
-            self._integer(given, here, "task", 0), self._integer(given, here, "infrastructure", 3)
+            self.integer(given, here, "task", 0), self.integer(given, here, "infrastructure", 3)
         )
 
     def _timeout(self, body: Mapping[str, Any], where: Where) -> float | None:
-        given = body.get("timeout")
-        if given is None:
-            return None
-        match = None if isinstance(given, bool) else _DURATION.fullmatch(str(given))
-        seconds = float(match.group(1)) * _SECONDS[match.group(2) or "s"] if match else 0.0
-        if not seconds > 0:
-            self._wrong((*where, "timeout"), "a time such as 90s, 20min or 2h", given)
-            return None
-        return seconds
+        return self.duration(body, where, "timeout")
 
     def _quarantine(self, body: Mapping[str, Any], where: Where) -> float:
-        given = body.get("quarantine", QUARANTINE_SHARE)
-        match = None if isinstance(given, bool) else _SHARE.fullmatch(str(given))
-        share = float(match.group(1)) / (100 if match.group(2) else 1) if match else -1.0
-        if not 0 <= share <= 1:
-            self._wrong((*where, "quarantine"), "a share from 0 to 1, or such as 0.1%", given)
-            return QUARANTINE_SHARE
-        return share
+        return self.share(body, where, "quarantine", QUARANTINE_SHARE)
 
     def _code(self, body: Mapping[str, Any], where: Where) -> Literal["auto", "pinned"]:
         given = body.get("code", "auto")
         if given not in ("auto", "pinned"):
-            self._wrong((*where, "code"), '"auto" or "pinned"', given)
+            self.wrong((*where, "code"), '"auto" or "pinned"', given)
         return "pinned" if given == "pinned" else "auto"
-
-    def _mapping(self, body: Mapping[str, Any], where: Where, key: str) -> dict[str, Any]:
-        value = body.get(key)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            self._wrong((*where, key), "a mapping", value)
-            return {}
-        return value
-
-    def _integer(self, body: Mapping[str, Any], where: Where, key: str, default: int) -> int:
-        value = body.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            self._wrong((*where, key), "a whole number of 0 or more", value)
-            return default
-        return value
-
-    def _amount(self, body: Mapping[str, Any], where: Where, key: str, default: float) -> float:
-        value = body.get(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-            self._wrong((*where, key), "a number of 0 or more", value)
-            return default
-        return float(value)
-
-    def _only_known(self, body: Mapping[str, Any], where: Where, known: Sequence[str]) -> None:
-        for key in body:
-            if key not in known:
-                problem = f'unknown key "{key}"'
-                self.located.mistake((*where, key), problem, nearest(key, known))
-
-    def _wrong(self, where: Where, wanted: str, found: Any) -> None:
-        if isinstance(found, Unset):
-            return  # said already
-        problem = f"should be {wanted}, and is {describe(found)}"
-        self.located.mistake(where, problem, value=True)
-
-
-def describe(value: Any) -> str:
-    """A value as an error shows it: the value, shortened, and what it is."""
-    if value is None:
-        return "empty"
-    kind = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}.get(type(value))
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    return f"{shown} ({kind})" if kind else shown

@@ -280,6 +280,33 @@ def test_no_secret_gets_into_the_spool_or_the_record(
     assert secret.encode() not in record
 
 
+DIES_OVER_THE_TABLES = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from pipelines.lineage import open_client
+
+def kill():
+    new = Path(sys.argv[1]).with_name(".mlflow.db.new")
+    while not (new.exists() and new.stat().st_size > 100_000):
+        time.sleep(0.0005)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+threading.Thread(target=kill, daemon=True).start()
+open_client("sqlite:///" + sys.argv[1])
+"""
+
+
+def test_a_process_killed_while_the_tables_are_made_leaves_no_record_that_is_half_there(
+    tmp_path: Path,
+) -> None:
+    record = tmp_path / "mlflow.db"
+    done = subprocess.run([sys.executable, "-c", DIES_OVER_THE_TABLES, str(record)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not record.exists()
+    assert len(open_client(f"sqlite:///{record}").search_experiments()) == 1
+    assert sorted(p.name for p in tmp_path.iterdir() if "new" in p.name) == []
+
+
 # -- twice is once ---------------------------------------------------------------------------------
 
 
@@ -683,7 +710,7 @@ def test_ui_sends_and_closes_before_it_serves(
         return 0
 
     monkeypatch.setattr(lineage, "open_ui", serve)
-    monkeypatch.setattr("pipelines.cli._stop_on_sigterm", lambda: None)
+    monkeypatch.setattr("pipelines.cli.stop_on_sigterm", lambda: None)
     arguments = ["ui", "--store", world.project.store.url, "--tracking-uri", world.uri]
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
