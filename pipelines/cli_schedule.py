@@ -79,7 +79,7 @@ def add(
     asked = planned.nightly.schedule
     if asked is None:
         fail(f'{dag} says no "schedule:"; add `schedule: {{cron: "0 2 * * *"}}` for each night')
-    command = [sys.executable, "-m", "pipelines.cli", "run", str(dag.resolve()), "--quiet"]
+    command = [sys.executable, "-P", "-m", "pipelines.cli", "run", str(dag.resolve()), "--quiet"]
     for option, value in (("--store", store_url), ("--tracking-uri", tracking_uri),
                           ("--workers", workers), ("--address", address)):  # fmt: skip
         if value is not None:

@@ -69,8 +69,8 @@ def judge(gate: GateSpec, values: Values, history: History) -> Verdict:
         if not earlier:
             return Verdict(gate, True, value, None, f"{name} = {value:.6g}: no earlier run yet")
         reference = statistics.median(earlier)
-        count = f"{len(earlier)} run" + ("s" if len(earlier) > 1 else "")
-        what = f"the median of the last {count}"
+        several = f"the median of the last {len(earlier)} runs"
+        what = "the last run" if len(earlier) == 1 else several
     elif isinstance(against, str):
         others = values(against, gate.metric)
         if not others:
@@ -82,7 +82,7 @@ def judge(gate: GateSpec, values: Values, history: History) -> Verdict:
     worse = value - reference if gate.direction == "lower" else reference - value
     allowed = gate.tolerance * abs(reference) if gate.relative else gate.tolerance
     passed = worse <= allowed
-    told = f"{name} = {value:.6g}, {what} is {reference:.6g}: {_how_far(worse, reference)}"
+    told = f"{name} = {value:.6g}, {what} {'has' if what == 'the last run' else 'is'} {reference:.6g}: {_how_far(worse, reference)}"
     if not passed:
         told += f", more than the {_tolerance(gate)} allowed" if allowed else ", none is allowed"
     return Verdict(gate, passed, value, reference, told)

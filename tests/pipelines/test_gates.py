@@ -75,7 +75,7 @@ def test_the_median_of_the_last_runs(earlier: list[float], value: float) -> None
     spec = gate(MedianOfLast(len(earlier)))
     verdict = judge(spec, here(scores=[value]), lambda *_: earlier)  # type: ignore[arg-type]
     assert verdict.passed == (value <= sorted(earlier)[len(earlier) // 2]) or len(earlier) % 2 == 0
-    assert f"{len(earlier)} run" in verdict.told
+    assert f"last {len(earlier)} runs is" in verdict.told or "the last run has" in verdict.told
 
 
 def test_without_an_earlier_run_a_gate_passes_and_says_so() -> None:
