@@ -69,20 +69,20 @@ def judge(gate: GateSpec, values: Values, history: History) -> Verdict:
         if not earlier:
             return Verdict(gate, True, value, None, f"{name} = {value:.6g}: no earlier run yet")
         reference = statistics.median(earlier)
-        several = f"the median of the last {len(earlier)} runs"
-        what = "the last run" if len(earlier) == 1 else several
+        several = f"the median of the last {len(earlier)} runs is"
+        what = "the last run has" if len(earlier) == 1 else several
     elif isinstance(against, str):
         others = values(against, gate.metric)
         if not others:
             told = f"{name} = {value:.6g}: this run has no {against}.{gate.metric}"
             return Verdict(gate, False, value, None, told)
-        reference, what = statistics.fmean(others), against
+        reference, what = statistics.fmean(others), f"{against} has"
     else:
-        reference, what = against, "the fixed value"
+        reference, what = against, "the limit is"
     worse = value - reference if gate.direction == "lower" else reference - value
     allowed = gate.tolerance * abs(reference) if gate.relative else gate.tolerance
     passed = worse <= allowed
-    told = f"{name} = {value:.6g}, {what} {'has' if what == 'the last run' else 'is'} {reference:.6g}: {_how_far(worse, reference)}"
+    told = f"{name} = {value:.6g}, {what} {reference:.6g}: {_how_far(worse, reference)}"
     if not passed:
         told += f", more than the {_tolerance(gate)} allowed" if allowed else ", none is allowed"
     return Verdict(gate, passed, value, reference, told)
