@@ -1,45 +1,44 @@
 """Ends what a local cluster leaves behind when its driver is killed.
 
 Ray's processes end by themselves when their driver is gone; one that is killed while they start may
-leave some. A shell waits for the driver at the other end of a pipe, which the system closes however
-the driver ends, and then ends the processes that carry the driver's mark in their environment, and
-no others. It needs /proc, and does nothing where there is none.
+leave some. A small process waits at the other end of a pipe, which the system closes however the
+driver ends, and then ends what the driver has started, directly or not, and nothing else. It needs
+/proc, and does nothing where there is none.
+
+What belongs to the driver is known by a mark in its environment, and what such a process has
+started belongs to it, too: some of Ray's processes write their title over the place of the mark.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
+import signal
 import subprocess
+import sys
+import time
 import uuid
 from pathlib import Path
 
 MARK = "TOKENMILL_CLUSTER"
+LOOK_SECONDS = 2.0  # while the driver lives
 # Looked again and again: what was about to start when the driver died is not there at first.
-LOOKS = "3 3 4 5 5 10"
+LOOKS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 10.0)
 
-_WATCH = """
-while read -r line; do :; done
-for seconds in $1; do
-  sleep "$seconds"
-  for process in /proc/[0-9]*; do
-    if tr '\\0' '\\n' < "$process/environ" 2>/dev/null | grep -qx "$2"; then
-      kill -9 "${process#/proc/}"
-    fi
-  done
-done
-"""
+Process = tuple[int, str]  # its number, and when it started: numbers are used again
 
 
 class Guard:
     """Watches over the processes that this one starts from now on."""
 
     def __init__(self) -> None:
-        self._shell: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
         if not Path("/proc/self/environ").exists():
             return
         os.environ[MARK] = uuid.uuid4().hex
-        self._shell = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCH, "sh", LOOKS, f"{MARK}={os.environ[MARK]}"],
+        self._watcher = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, f"{MARK}={os.environ[MARK]}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -49,7 +48,63 @@ class Guard:
 
     def stop(self) -> None:
         """All has ended well; nobody needs to be watched."""
-        if self._shell is not None:
-            self._shell.kill()
-            self._shell.communicate()
-            self._shell = None
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher.communicate()
+            self._watcher = None
+
+
+def watch(mark: bytes) -> None:
+    """Wait for the end of the parent, then end what it has started."""
+    known = set[Process]()
+    while not select.select([0], [], [], LOOK_SECONDS)[0] or os.read(0, 1024):
+        known |= family(mark, known)
+    for seconds in LOOKS:
+        time.sleep(seconds)
+        known |= family(mark, known)
+        for number, started in known:
+            if _read(number)[1] == started:
+                with contextlib.suppress(OSError):
+                    os.kill(number, signal.SIGKILL)
+
+
+def family(mark: bytes, known: set[Process]) -> set[Process]:
+    """Processes with the mark, and all that were started by them or by known ones."""
+    found: dict[int, tuple[int, str]] = {}
+    members = set[int]()
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        number = int(folder.name)
+        found[number] = _read(number)
+        started = found[number][1]
+        if started and ((number, started) in known or mark in _environment(folder)):
+            members.add(number)
+    grown = True
+    while grown:
+        inner = {n for n, (parent, started) in found.items() if started and parent in members}
+        grown = not inner <= members
+        members |= inner
+    members.discard(os.getpid())
+    return {(number, found[number][1]) for number in members}
+
+
+def _environment(folder: Path) -> list[bytes]:
+    try:
+        return (folder / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _read(number: int) -> tuple[int, str]:
+    """Parent and start of a process; no start where there is none, or only its remains."""
+    try:
+        line = Path(f"/proc/{number}/stat").read_text(errors="replace")
+    except OSError:
+        return 0, ""
+    fields = line.rpartition(")")[2].split()
+    return (0, "") if fields[0] == "Z" else (int(fields[1]), fields[19])
+
+
+if __name__ == "__main__":
+    watch(sys.argv[1].encode())
