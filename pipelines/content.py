@@ -66,8 +66,8 @@ def _hash_array(state: Any, array: pa.Array) -> None:
         _update(state, np.packbits(valid))
     else:
         _update(state, b"")
-    if pa.types.is_null(kind):
-        return
+    if pa.types.is_null(kind) or (len(array) and array.null_count == len(array)):
+        return  # what lies under nulls is no value
     if pa.types.is_struct(kind):
         for index in range(kind.num_fields):
             # flatten applies the struct's own nulls and offset to its children.
@@ -77,8 +77,7 @@ def _hash_array(state: Any, array: pa.Array) -> None:
         array = array.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
         kind = array.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        lengths = pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())
-        _update(state, lengths.to_numpy(zero_copy_only=False))
+        _update(state, _lengths(pc.list_value_length(array)))
         _hash_array(state, array.flatten())
         return
     if pa.types.is_fixed_size_list(kind):
@@ -106,6 +105,14 @@ def _hash_array(state: Any, array: pa.Array) -> None:
     _update(state, plain.to_numpy(zero_copy_only=False))
 
 
+def _lengths(lengths: pa.Array) -> np.ndarray:
+    """Lengths as 64-bit integers; that of a null is 0."""
+    if lengths.null_count:
+        lengths = pc.fill_null(lengths, 0)
+    values: np.ndarray = lengths.to_numpy(zero_copy_only=False)
+    return values.astype(np.int64)
+
+
 def _is_varied(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_string(kind)
@@ -117,8 +124,7 @@ def _is_varied(kind: pa.DataType) -> bool:
 
 def _hash_varied(state: Any, array: pa.Array) -> None:
     """Strings and bytes: the lengths, then the bytes of all values without gaps."""
-    lengths = pc.fill_null(pc.binary_length(array), 0).cast(pa.int64())
-    _update(state, lengths.to_numpy(zero_copy_only=False))
+    _update(state, _lengths(pc.binary_length(array)))
     if len(array) == 0:
         _update(state, b"")
         return

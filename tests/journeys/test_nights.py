@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from journey import REPOSITORY, Project
 
+pytestmark = pytest.mark.journey
+
 DAG = """\
 pipeline: gated
 stages:
@@ -101,7 +103,7 @@ def test_three_nights_by_the_real_clock_run_once_though_a_keeper_is_killed_and_t
         return found
 
     def until(count: int) -> None:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 100 + 70 * count
         while len([n for n in history() if n["state"] == "finished"]) < count:
             assert time.monotonic() < deadline, history()
             time.sleep(2)
