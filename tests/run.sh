@@ -3,8 +3,9 @@
 set -eu
 step() { printf '\n== %s\n' "$1"; }
 
+# Journeys wait much of their time, for processes to start and for clocks: two at once.
 step "ruff"; ruff check . ; ruff format --check .
 step "mypy"; mypy
 step "import-linter"; lint-imports
-step "unit tests"; pytest -m "not journey"
-step "journeys"; pytest -m journey
+step "unit tests"; pytest -n 2 -m "not journey"
+step "journeys"; pytest -n 2 --dist loadgroup -m journey
