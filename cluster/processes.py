@@ -49,7 +49,7 @@ class ProcessLauncher:
         return {
             "host": socket.gethostname(),
             "pid": process.pid,
-            "began": _began(process.pid),
+            "began": began(process.pid),
             "status": str(status),
             "log": str(log),
         }
@@ -60,7 +60,7 @@ class ProcessLauncher:
         child = self._children.get(handle["pid"])
         if child is not None:
             child.poll()  # or it would stay as a zombie
-        alive = handle["began"] and _began(handle["pid"]) == handle["began"]
+        alive = handle["began"] and began(handle["pid"]) == handle["began"]
         with contextlib.suppress(OSError, ValueError):
             return int(Path(handle["status"]).read_text())
         return None if alive else "lost"
@@ -78,7 +78,7 @@ class ProcessLauncher:
                 time.sleep(0.05)
 
 
-def _began(pid: int) -> str:
+def began(pid: int) -> str:
     """What tells a process from a later one with the same number; "" where there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

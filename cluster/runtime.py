@@ -11,26 +11,22 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from cluster.access import MODE, has_token, protect
 from cluster.guard import Guard
+from cluster.needs import NODE_ID, Needs, Node, unmet
 
 Emit = Callable[[Any], None]
-CAPACITY_SECONDS = 1.0
+NODES_SECONDS = 1.0
+CONNECT_SECONDS = 10.0
+PASSED_ON = ("OMP_NUM_THREADS", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO")
 INTERVAL = 0.25  # seconds between batches of messages
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What one task asks for: processors, GPUs ("auto": one where there are any), bytes."""
-
-    cpus: float = 1.0
-    gpus: float | Literal["auto"] = 0.0
-    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +48,10 @@ class Unschedulable(ValueError):
     """No node of the cluster can ever run a task that asks for so much."""
 
 
+class NoCluster(RuntimeError):
+    """No cluster answers at an address."""
+
+
 class RayRuntime:
     """Tasks on a Ray cluster: the one at `address`, or one of its own on this machine."""
 
@@ -60,7 +60,11 @@ class RayRuntime:
 
         Args:
             workers: processors that a cluster of our own may use; by default all.
-            address: `ray://host:port` or `host:port` of a cluster that is there already.
+            address: `ray://host:port` or `host:port` of a cluster that is there already; "auto" on
+                one of its nodes.
+
+        Raises:
+            NoCluster: there is none at the address.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # no GPU asked: none seen
@@ -68,7 +72,12 @@ class RayRuntime:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         # A task that needs more memory than there is would be tried again for ever.
         os.environ.setdefault("RAY_task_oom_retries", "2")
+        if address is None:
+            protect(os.environ)
+        elif has_token():
+            os.environ.setdefault(MODE, "token")
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._ray = ray
         self._guard: Guard | None = None
@@ -80,8 +89,11 @@ class RayRuntime:
                 local = {
                     "num_cpus": workers or os.cpu_count() or 1,
                     "object_store_memory": 256 * 2**20,  # stages pass data through the store
-                    "_node_ip_address": "127.0.0.1",
                 }
+            else:
+                _see(address)
+                # The workers of a cluster have an environment of their own.
+                local = {"runtime_env": {"env_vars": dict.fromkeys(PASSED_ON, "1")}}
             on_sigterm = signal.getsignal(signal.SIGTERM)
             ray.init(
                 address=address or "local",
@@ -94,39 +106,36 @@ class RayRuntime:
             if threading.current_thread() is threading.main_thread():
                 # Ray puts a handler of its own there that aborts; ending well is the caller's.
                 signal.signal(signal.SIGTERM, on_sigterm)
-        self._mailbox = ray.remote(num_cpus=0, max_restarts=-1)(_Mailbox).remote()
+        mailbox = ray.remote(num_cpus=0, max_restarts=-1)(_Mailbox)
+        # Beside the driver: a worker's node may be lost.
+        here = ray.get_runtime_context().get_node_id()
+        beside = NodeAffinitySchedulingStrategy(here, soft=True)
+        self._mailbox = mailbox.options(scheduling_strategy=beside).remote()
         # Workers are kept between tasks, GPU workers too: a loaded model serves the next shard.
         self._call = ray.remote(max_calls=0)(_call)
         self._pending: dict[Any, str] = {}
         self._arrived: list[Any] = []
         self._asked: Any = None  # the mailbox's answer, on its way
         self._asked_at = 0.0
-        self._capacity: dict[str, float] = {}
-        self._capacity_at = -CAPACITY_SECONDS
+        self._nodes: list[Node] = []
+        self._nodes_at = -NODES_SECONDS
 
-    def capacity(self) -> dict[str, float]:
-        """Processors, GPUs and bytes of the largest node for each; asked anew each second."""
-        if time.monotonic() - self._capacity_at < CAPACITY_SECONDS:
-            return self._capacity
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        self._capacity_at = time.monotonic()
-        self._capacity = {
-            name: max((float(node.get(resource, 0)) for node in nodes), default=0.0)
-            for name, resource in (("cpus", "CPU"), ("gpus", "GPU"), ("memory", "memory"))
-        }
-        return self._capacity
+    def nodes(self) -> list[Node]:
+        """The nodes that are alive; asked anew each second."""
+        if time.monotonic() - self._nodes_at >= NODES_SECONDS:
+            self._nodes_at = time.monotonic()
+            self._nodes = [
+                Node(node["NodeID"], node["Resources"], node.get("Labels") or {})
+                for node in self._ray.nodes()
+                if node["Alive"]
+            ]
+        return self._nodes
 
     def check(self, needs: Needs) -> None:
         """Raise `Unschedulable` where no node could ever run such a task."""
-        capacity = self.capacity()
-        asked = {"cpus": needs.cpus, "memory": float(needs.memory or 0),
-                 "gpus": 0.0 if needs.gpus == "auto" else needs.gpus}  # fmt: skip
-        for name, amount in asked.items():
-            if amount > capacity[name]:
-                raise Unschedulable(
-                    f"it asks for {amount:g} {name} a task, and the largest node has "
-                    f"{capacity[name]:g}; ask for less or add a node"
-                )
+        why = unmet(needs, self.nodes())
+        if why is not None:
+            raise Unschedulable(f"{why}; ask for less or add a node")
 
     def submit(
         self,
@@ -140,13 +149,30 @@ class RayRuntime:
         needs = needs or Needs()
         gpus = needs.gpus
         if gpus == "auto":
-            gpus = 1.0 if self.capacity()["gpus"] >= 1 else 0.0
+            gpus = 1.0 if any(node.amounts.get("GPU", 0) >= 1 for node in self.nodes()) else 0.0
         options: dict[str, Any] = {"num_cpus": needs.cpus, "num_gpus": gpus, "name": task,
                                    "max_retries": retries}  # fmt: skip
         if needs.memory:
             options["memory"] = needs.memory
+        if needs.custom:
+            options["resources"] = dict(needs.custom)
+        if needs.labels:
+            options["label_selector"] = dict(needs.labels)
+        if not gpus:
+            options |= self._off_gpu_nodes(needs)
         reference = self._call.options(**options).remote(self._mailbox, function, arguments)
         self._pending[reference] = task
+
+    def _off_gpu_nodes(self, needs: Needs) -> dict[str, Any]:
+        """Options that leave nodes with GPUs to those who ask for them, while others will do."""
+        nodes = self.nodes()
+        with_gpus = [node.id for node in nodes if node.has_gpus]
+        if not with_gpus or not any(n.suits(needs) for n in nodes if not n.has_gpus):
+            return {}
+        others = {**needs.labels, NODE_ID: f"!in({', '.join(with_gpus)})"}
+        # The others may all be lost while it waits.
+        return {"label_selector": others,
+                "fallback_strategy": [{"label_selector": dict(needs.labels)}]}  # fmt: skip
 
     def wait(self, timeout: float) -> list[Finished]:
         """Tasks that ended within `timeout` seconds; returns as soon as there is one."""
@@ -287,6 +313,17 @@ class _Sender:
     @property
     def has_sent(self) -> bool:
         return self._last is not None
+
+
+def _see(address: str) -> None:
+    """Raise `NoCluster` where nothing answers; Ray itself would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # "auto"
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise NoCluster(f"no cluster answers at {address}: {error}") from error
 
 
 def current_attempt() -> int:

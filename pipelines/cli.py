@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli_cluster import cluster, doctor
+from pipelines.cli_jobs import jobs, logs, stop, submit
 from pipelines.cli_schedule import schedule
 from pipelines.console import (
     GATE_FAILED,
@@ -494,7 +496,8 @@ def ui(
     raise SystemExit(open_ui(uri, host, port))
 
 
-cli.add_command(schedule)
+for command in (submit, jobs, logs, stop, cluster, doctor, schedule):
+    cli.add_command(command)
 
 
 def main() -> None:

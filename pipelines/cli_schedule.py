@@ -55,6 +55,12 @@ def schedule() -> None:
 @set_option
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="As for `tokenmill run`.")
 @click.option("--address", metavar="HOST:PORT", help="As for `tokenmill run`.")
+@click.option(
+    "--submit",
+    "dashboard",
+    metavar="URL",
+    help="Nights are jobs on the cluster whose dashboard is there, as with `tokenmill submit`.",
+)
 @_ledger_option
 @store_options
 def add(
@@ -62,6 +68,7 @@ def add(
     overrides: tuple[str, ...],
     workers: int | None,
     address: str | None,
+    dashboard: str | None,
     ledger_url: str | None,
     store_url: str | None,
     tracking_uri: str | None,
@@ -79,7 +86,14 @@ def add(
     asked = planned.nightly.schedule
     if asked is None:
         fail(f'{dag} says no "schedule:"; add `schedule: {{cron: "0 2 * * *"}}` for each night')
-    command = [sys.executable, "-P", "-m", "pipelines.cli", "run", str(dag.resolve()), "--quiet"]
+    command = [sys.executable, "-P", "-m", "pipelines.cli"]
+    if dashboard is None:
+        command += ["run", str(dag.resolve()), "--quiet"]
+    elif workers is None and address is None:
+        command += ["submit", str(dag.resolve()), "--follow"]
+        address = dashboard
+    else:
+        fail("--submit leaves it to the cluster where a night runs; drop --workers and --address")
     for option, value in (("--store", store_url), ("--tracking-uri", tracking_uri),
                           ("--workers", workers), ("--address", address)):  # fmt: skip
         if value is not None:
@@ -156,7 +170,9 @@ def list_schedules(ledger_url: str | None, as_json: bool) -> None:
     if as_json:
         print_json(shown)
         return
-    _print_table(("name", "cron", "timezone", "overlap", "catch_up", "next", "last"), shown)
+    from pipelines.display import print_table
+
+    print_table(("name", "cron", "timezone", "overlap", "catch_up", "next", "last"), shown)
 
 
 @schedule.command()
@@ -184,7 +200,9 @@ def history(name: str | None, last: int, ledger_url: str | None, as_json: bool) 
     if as_json:
         print_json(shown)
         return
-    _print_table(("name", "night", "state", "seconds", "exit", "why", "log"), shown)
+    from pipelines.display import print_table
+
+    print_table(("name", "night", "state", "seconds", "exit", "why", "log"), shown)
 
 
 @schedule.command()
@@ -233,16 +251,3 @@ def _found(there: bool, name: str, ledger_url: str | None) -> None:
 
         known = [made.name for made, _, _ in _ledger(ledger_url).schedules()]
         fail(f'there is no schedule "{name}"; {nearest(name, known)}')
-
-
-def _print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    from pipelines.display import console
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for entry in rows:
-        table.add_row(*("" if entry[c] is None else str(entry[c]) for c in columns))
-    console().print(table)

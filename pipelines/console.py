@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 OK, STAGE_FAILED, WRONG_INPUT, GATE_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 HOME = Path(".tokenmill")
 SPOOL = HOME / "spool"
+JOB = "TOKENMILL_JOB"  # set where a submitted run is
 LINES_TOLD = 10
 
 
@@ -98,6 +99,8 @@ def selection(
 def store_of(url: str | None) -> Store:
     from pipelines.store import Store
 
+    if url is None:
+        _refuse_defaults("--store", "TOKENMILL_STORE")
     try:
         return Store(url or str((HOME / "store").resolve()))
     except (ValueError, ImportError) as error:
@@ -107,7 +110,16 @@ def store_of(url: str | None) -> Store:
 def tracking_uri_of(uri: str | None) -> str:
     from pipelines.lineage import default_tracking_uri
 
+    if uri is None:
+        _refuse_defaults("--tracking-uri", "MLFLOW_TRACKING_URI")
     return uri or default_tracking_uri(HOME)
+
+
+def _refuse_defaults(option: str, variable: str) -> None:
+    """A submitted run lies in a folder that is gone afterwards."""
+    if os.environ.get(JOB):
+        fail(f"a submitted run needs {option}; give it to `tokenmill submit`, or set {variable} on "
+             "the nodes of the cluster")  # fmt: skip
 
 
 def size_of(count: int) -> str:

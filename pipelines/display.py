@@ -254,3 +254,13 @@ def rows_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     for row in rows:
         table.add_row(*[Text(str(value)) for value in row])
     return table
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows under the names of their columns."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for entry in rows:
+        table.add_row(*("" if entry[c] is None else str(entry[c]) for c in columns))
+    console().print(table)

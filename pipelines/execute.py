@@ -172,11 +172,12 @@ def stage_class(task: StageTask) -> type[Stage]:
         CodeChanged: somebody has edited it since; what it made would stand under a key that is not
             its own.
     """
-    make_importable(Path(task.folder))
+    folder = _project(task.folder)
+    make_importable(folder)
     found: type[Stage] = getattr(importlib.import_module(task.module), task.name)
     this = (task.module, task.name, task.code)
     if this not in _same_code:
-        index = CodeIndex([Path(task.folder)])
+        index = CodeIndex([folder])
         now = index.sources_now(task.sources)
         # Comments and what the stage does not reach may be edited at any time.
         if now != task.sources and name_of(index.reach(task.module, task.name)) != task.code:
@@ -184,6 +185,12 @@ def stage_class(task: StageTask) -> type[Stage]:
             raise CodeChanged(f"its code was edited while the run went on ({edited}); run again")
         _same_code.add(this)
     return found
+
+
+def _project(folder: str) -> Path:
+    """The folder of the DAG; on another node that is where the package of a submitted job lies."""
+    there = Path(folder)
+    return there if there.is_dir() else Path.cwd() / there.name
 
 
 def _run_once(task: StageTask, emit: Emit, *, again: bool, last: bool) -> TaskResult:

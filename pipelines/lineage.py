@@ -40,13 +40,22 @@ LOCKED_OUT = (401, 403)
 PATIENCE = 5  # tries at operations with which a tracker fails that is otherwise well
 METRICS_AT_ONCE = 900  # with the tags of a run, below MLflow's 1000
 REASON_LENGTH = 300
+DESCRIPTION_LENGTH = 5000  # of a version of a model
 RUNS_A_TRANSACTION = 20  # a second's work at the most; others may want to write as well
 FAMILY_SIZE = 1000
+NOTE, NOTE_LENGTH = "mlflow.note.content", 8000  # the most that MLflow takes
+# Of pipelines.notes; a name may have a pair of brackets, as that of a matrix cell has.
+_LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(tokenmill:([0-9a-f]+)(/[^)\s]*)?\)")
 
 
 def default_tracking_uri(folder: Path) -> str:
     """The embedded record: a SQLite file."""
     return f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+
+
+def page_of(experiment: str, run: str, inside: str = "") -> str:
+    """The page of an MLflow run, from the address of its server; as of a training, not a chat."""
+    return f"#/experiments/{experiment}/runs/{run}{inside}?workflowType=machine_learning"
 
 
 class Tracker:
@@ -227,8 +236,10 @@ class Tracker:
         if "parent" in begin:
             tags["mlflow.parentRunId"] = self.find(begin["parent"]) or begin["parent"]
         if not tolerant:  # all tags in one call; one that is refused must not refuse the run
-            tags |= self._tags(operation)
-            operation = {**operation, "tags": {}}
+            later = {NOTE} & operation.get("tags", {}).keys()  # it may link to the run itself
+            given = operation.get("tags", {})
+            tags |= self._tags({"tags": {n: v for n, v in given.items() if n not in later}})
+            operation = {**operation, "tags": {name: given[name] for name in later}}
         run = self.client.create_run(self.experiment_id, start_time=begin["time"], tags=tags)
         return str(run.info.run_id), operation
 
@@ -274,14 +285,21 @@ class Tracker:
         tags = dict(operation.get("tags", {}))
         maker = tags.get("tokenmill.made_by_run")
         if maker:
-            found = self._find_maker(maker)
-            shown = f"`{maker}`, which is not in this record"  # the store is older, or shared
-            if found is not None:
-                tags["tokenmill.made_by_run"] = found
-                shown = f"[{found[:8]}](#/experiments/{self.experiment_id}/runs/{found})"
-            note = tags.get("mlflow.note.content", "")
-            tags["mlflow.note.content"] = f"{note}\nReused: made by run {shown}."
+            tags["tokenmill.made_by_run"] = self._find_maker(maker) or maker
+        if NOTE in tags:
+            tags[NOTE] = _LINK.sub(self._linked, tags[NOTE])[:NOTE_LENGTH]
         return tags
+
+    def _linked(self, link: re.Match[str]) -> str:
+        """A link to a run of ours, or to an artifact of it, as MLflow's pages have it."""
+        mark, text, own, path = link.groups()
+        run = self._find_maker(own)
+        if run is None:  # the store is older than the record, or shared
+            return f"{text} (`{own}`, which is not in this record)"
+        if mark:
+            return f"![{text}](get-artifact?path={path[1:]}&run_uuid={run})"
+        inside = f"/artifacts{path}" if path else ""
+        return f"[{text}]({page_of(self.experiment_id, run, inside)})"
 
     def _not_there(self, run: str, points: list[list[Any]]) -> list[list[Any]]:
         there = {
@@ -301,6 +319,8 @@ class Tracker:
             do(path, self.client.log_text, run, text, path)
         for name, digest in operation.get("artifacts", {}).items():
             do(name, self._send_artifact, run, name, digest)
+        for model in operation.get("models", []):
+            do(f"the model {model['name']}", self._register, run, model)
         for path in operation.get("figures", []):
             do(path, self.client.log_artifact, run, str(files / path), "figures")
         self._end(operation, run, do)
@@ -317,6 +337,27 @@ class Tracker:
             for row in self._store.table(manifest).to_pylist():
                 Path(folder, row["id"]).write_bytes(row["content"])
             self.client.log_artifacts(run, folder, name)
+
+    def _register(self, run: str, model: dict[str, Any]) -> None:
+        """Register a run's model as a version, once."""
+        from mlflow.exceptions import MlflowException
+
+        name = model["name"]
+        try:
+            self.client.create_registered_model(name, tags={"tokenmill.pipeline": self._pipeline})
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"{self.client.get_run(run).info.artifact_uri}/{model['artifact']}"
+        there = self.client.search_model_versions(f"run_id = '{run}'")
+        if not any(version.name == name and version.source == source for version in there):
+            self.client.create_model_version(
+                name,
+                source,
+                run,
+                tags=model["tags"],
+                description=_LINK.sub(self._linked, model["description"])[:DESCRIPTION_LENGTH],
+            )
 
     def _end(self, operation: Operation, run: str, do: Callable[..., None]) -> None:
         if "end" in operation:

@@ -23,12 +23,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cluster.needs import Needs
 from pipelines.identity import canonical_json, identity_config
 from pipelines.located import InvalidDag, Located, Unset, Where, nearest, spell, spells
 from pipelines.nightly import Nightly
 from pipelines.registry import UnknownStage, find_stage, type_of
 from pipelines.sections import describe
-from pipelines.spec import DagSpec, Resources, Retries, Scalar, StageSpec, Verify
+from pipelines.spec import DagSpec, Retries, Scalar, StageSpec, Verify
 from stages.contract import Input, Stage, StageConfig
 
 Cell = Mapping[str, Scalar]
@@ -62,7 +63,7 @@ class PlannedStage:
     stage_class: type[Stage]
     config: StageConfig
     needs: Mapping[str, tuple[Wire, ...]]
-    resources: Resources
+    resources: Needs
     retries: Retries
     pinned: bool
     timeout: float | None = None  # seconds a task may run

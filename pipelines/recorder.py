@@ -17,11 +17,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.files import StoreError
 from pipelines.gates import Verdict
 from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.leases import process_start
+from pipelines.lineage import page_of
 from pipelines.located import spell
+from pipelines.notes import PICTURE, SOURCES, run_note, stage_note
+from pipelines.picture import boxes_of, draw
 from pipelines.plan import Plan, PlannedStage
 from pipelines.redact import redact, redact_text
 from pipelines.results import Point
@@ -36,7 +38,6 @@ TAG_LENGTH = 5000
 SCHEMA_LENGTH = 20_000
 SOURCE_LENGTH = 60_000
 DIFF_LENGTH = 1_000_000
-ROWS_SHOWN = 10
 
 
 class Recorder:
@@ -63,6 +64,7 @@ class Recorder:
         self.told: list[str] = []  # what to tell when the run is over
         self._plan, self._store, self._run = plan, store, run
         self._sender = sender
+        self._statuses: dict[str, StageStatus] = {}  # of stages that have ended
         self._children: dict[str, str] = {}  # planned stage -> our id of its run, the last one
         self._open: set[str] = set()
         self._counts: dict[str, int] = {}
@@ -108,6 +110,7 @@ class Recorder:
             self._begin_child(status)
         child = self._children[status.name]
         self._open.discard(status.name)
+        self._statuses[status.name] = status
         stamp = _now()
         numbers = {
             **status.metrics,
@@ -124,7 +127,9 @@ class Recorder:
             tags["tokenmill.error"] = status.error
         if status.state == "reused" and status.run_id:
             tags["tokenmill.made_by_run"] = status.run_id
-        tags["mlflow.note.content"] = self._note(status)
+        tags = {name: value[:TAG_LENGTH] for name, value in tags.items()}
+        note = stage_note(status, self._store, self._children, child, self._run)
+        tags["mlflow.note.content"] = note
         # A curve keeps its own points; any other number is one without a step.
         metrics = [
             [name, value, stamp, 0]
@@ -135,17 +140,25 @@ class Recorder:
             "id": child,
             "name": status.name,
             "metrics": metrics,
-            "tags": {name: value[:TAG_LENGTH] for name, value in tags.items()},
+            "tags": tags,
             "datasets": self._datasets(status),
             "end": {"failed": "FAILED", "skipped": "KILLED"}.get(status.state, "FINISHED"),
             "time": stamp,
         }
+        if status.parts is not None and status.parts.sources:
+            found = sorted(status.parts.sources.items())
+            operation["texts"] = {SOURCES: "".join(f"{hash_}  {name}\n" for name, hash_ in found)}
         if status.state == "computed":
             operation["artifacts"] = {
                 name: manifest.digest
                 for name, manifest in status.outputs.items()
                 if manifest.kind in FILE_KINDS or manifest.kind is Kind.REPORT
             }
+            operation["models"] = [
+                self._model(status, name, manifest)
+                for name, manifest in status.outputs.items()
+                if manifest.kind is Kind.MODEL
+            ]
             operation["figures"] = self._keep_figures(child, figures)
         self._append(operation)
 
@@ -200,11 +213,11 @@ class Recorder:
         if self._ended:
             return []
         end: Operation = {"id": self._run, "name": "the run", "end": state, "time": _now()}
-        judged = "".join(f"- {'passed' if v.passed else '**failed**'}: {v.told}\n" for v in gates)
-        if report or gates:
-            parts = (self._plan.description, judged and f"Gates:\n\n{judged}", report)
-            note = "\n\n".join(filter(None, parts))
-            end["tags"] = {"mlflow.note.content": note[:TAG_LENGTH]}
+        note = run_note(
+            self._plan, self._statuses, self._children, self._run, gates=gates, report=report
+        )
+        end["tags"] = {"mlflow.note.content": note}
+        end["texts"] = {PICTURE: draw(boxes_of(self._statuses.values()))}
         if gates:
             end["tags"]["tokenmill.gates"] = "passed" if all(v.passed for v in gates) else "failed"
         self._append(end)
@@ -232,12 +245,9 @@ class Recorder:
         uri = redact_text(self.tracking_uri)
         if self._run not in self._sender.runs:
             return uri
-        path = f"#/experiments/{self._sender.experiment_id}/runs/{self.run_id}"
-        return (
-            f"{uri.rstrip('/')}/{path}"
-            if uri.startswith("http")
-            else f"http://127.0.0.1:5000/{path}"
-        )
+        path = page_of(self._sender.experiment_id, self.run_id)
+        server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+        return f"{server}/{path}"
 
     # -- operations -------------------------------------------------------------------------------
 
@@ -329,6 +339,26 @@ class Recorder:
             "profile": json.dumps(profile),
         }
 
+    def _model(self, status: StageStatus, name: str, manifest: Manifest) -> dict[str, Any]:
+        """A version of a registered model, with the data that it was made from."""
+        planned = status.planned
+        tags = {"tokenmill.digest": manifest.digest, "tokenmill.key": status.key or ""}
+        tags |= {axis: spell(value) for axis, value in planned.cell.items()}
+        if status.parts is not None:
+            tags |= {
+                f"data.{given}": " ".join(digest for _, digest in pairs)[:PARAM_LENGTH]
+                for given, pairs in status.parts.inputs.items()
+            }
+        note = stage_note(
+            status, self._store, self._children, self._children[status.name], self._run
+        )
+        return {
+            "name": f"{self._plan.pipeline}.{planned.stage}",
+            "artifact": name,
+            "tags": tags,
+            "description": note,
+        }
+
     def _keep_figures(self, child: str, figures: Mapping[str, bytes]) -> list[str]:
         """Write pictures beside the spool; their paths from there."""
         kept = []
@@ -342,35 +372,6 @@ class Recorder:
                 continue
             kept.append(str(path.relative_to(self._spool.files)))
         return kept
-
-    def _note(self, status: StageStatus) -> str:
-        """The description of a stage's run, in Markdown."""
-        planned = status.planned
-        documentation = (planned.stage_class.__doc__ or "").strip().splitlines()
-        lines = [f"`{planned.word}` {documentation[0] if documentation else ''}", ""]
-        if status.state == "computed":
-            lines.append(f"Computed because: {status.why}.")
-        if status.shards_resumed:
-            lines.append(f"{status.shards_resumed} of {status.shards} shards were finished by an "
-                         "interrupted run.")  # fmt: skip
-        if status.error:
-            lines.append(f"Failed: {status.error}")
-        aside = status.outputs.get(Kind.QUARANTINED.value)
-        if aside is not None:
-            lines += ["", f"{aside.rows} rows were set aside:", "", *self._rows_aside(aside)]
-        return "\n".join(lines)
-
-    def _rows_aside(self, aside: Manifest) -> list[str]:
-        """The first rows that were set aside, as a table."""
-        try:
-            rows = self._store.read_part(aside, 0).slice(0, ROWS_SHOWN)
-        except (OSError, StoreError) as error:
-            return [f"(they cannot be read: {error})"]
-        lines = ["| row | error |", "|---|---|"]
-        for row in rows.select(["id", "error"]).to_pylist():
-            text = row["error"].replace("|", "\\|").replace("\n", " ")[:300]
-            lines.append(f"| `{row['id']}` | {text} |")
-        return lines
 
 
 def _child_id(run: str, stage: str, count: int) -> str:

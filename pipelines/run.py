@@ -27,7 +27,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from cluster.runtime import Finished, Needs, Unschedulable
+from cluster.needs import Needs
+from cluster.runtime import Finished, Unschedulable
 from pipelines.code_texts import name_of
 from pipelines.conservation import conservation_fault
 from pipelines.execute import run_task
@@ -126,6 +127,7 @@ class Runner:
         """
         self.plan, self.store = plan, store
         self._lease = lease
+        self._folder = str(Path(plan.file).resolve().parent)
         self.statuses = {s.name: StageStatus(s) for s in plan.stages}
         self._names = {s.name for s in plan.stages} if names is None else names
         self._anew = anew or set()
@@ -226,8 +228,7 @@ class Runner:
         status.state = "running"
         for listener in self._listeners:
             listener.started(status)
-        asked = planned.resources
-        needs = Needs(asked.cpus, asked.gpus, asked.memory)
+        needs = planned.resources
         try:
             self._runtime.check(needs)
         except Unschedulable as error:
@@ -268,7 +269,7 @@ class Runner:
                 stage=planned.name,
                 module=cls.__module__,
                 name=cls.__qualname__,
-                folder=str(Path(self.plan.file).resolve().parent),
+                folder=self._folder,
                 config=planned.config.model_dump(mode="json"),
                 store=self.store.url,
                 inputs=inputs,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import yaml
 
+from cluster.needs import SELECTOR, Needs
 from pipelines.located import (
     InvalidDag,
     Located,
@@ -32,7 +33,7 @@ TOP_KEYS = (
 STAGE_KEYS = (
     "uses", "needs", "with", "matrix", "resources", "retries", "timeout", "quarantine", "code",
 )  # fmt: skip
-RESOURCE_KEYS = ("cpus", "gpus", "memory")
+RESOURCE_KEYS = ("cpus", "gpus", "memory", "custom", "labels")
 RETRY_KEYS = ("task", "infrastructure")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -46,21 +47,6 @@ QUARANTINE_SHARE = 0.001
 
 Verify = Literal["on-open", "always"]
 Scalar = str | int | float | bool
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a stage's task asks of the machine. Never part of a key.
-
-    Attributes:
-        cpus: processors a task.
-        gpus: GPUs a task; "auto" is one where the cluster has any, else none.
-        memory: bytes a task, or None for no reservation.
-    """
-
-    cpus: float = 1.0
-    gpus: float | Literal["auto"] = 0.0
-    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +68,7 @@ class StageSpec:
     needs: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     matrix: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
-    resources: Resources = field(default_factory=Resources)
+    resources: Needs = field(default_factory=Needs)
     retries: Retries = field(default_factory=Retries)
     timeout: float | None = None
     quarantine: float = QUARANTINE_SHARE
@@ -262,7 +248,7 @@ class _Reader(Sections):
             axes[axis] = values
         return axes
 
-    def _resources(self, body: Mapping[str, Any], where: Where) -> Resources:
+    def _resources(self, body: Mapping[str, Any], where: Where) -> Needs:
         given = self.mapping(body, where, "resources")
         here = (*where, "resources")
         self.only_known(given, here, RESOURCE_KEYS)
@@ -277,7 +263,15 @@ class _Reader(Sections):
                 self.wrong((*here, "memory"), "a size such as 2GiB", given["memory"])
             else:
                 memory = int(float(match.group(1)) * _UNITS[match.group(2) or "B"])
-        return Resources(cpus, gpus, memory)
+        inside = self.mapping(given, here, "custom")
+        custom = {name: self.amount(inside, (*here, "custom"), name, 1.0) for name in inside}
+        labels = {}
+        for name, value in self.mapping(given, here, "labels").items():
+            labels[name] = spell(value)
+            if SELECTOR.fullmatch(labels[name]) is None:
+                wanted = "a label's value, or !value, in(a, b), !in(a, b)"
+                self.wrong((*here, "labels", name), wanted, value)
+        return Needs(cpus, gpus, memory, custom, labels)
 
     def _retries(self, body: Mapping[str, Any], where: Where) -> Retries:
         given = body.get("retries")

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from cluster.runtime import Finished, Needs, Unschedulable
+from cluster.needs import Needs
+from cluster.runtime import Finished, Unschedulable
 
 IDLE_WAITS = 20  # a Runner that waits so often with nothing under way would wait for ever
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -172,6 +173,22 @@ def parents(runs: list[Any]) -> list[Any]:
 # -- what a run leaves -----------------------------------------------------------------------------
 
 
+def links_lead_somewhere(runs: list[Any]) -> None:
+    """Links in descriptions are to runs that are there; each child's to its parent, and back."""
+    known = {run.info.run_id for run in runs}
+    linked = {
+        run.info.run_id: set(re.findall(r"/runs/(\w+)", run.data.tags["mlflow.note.content"]))
+        for run in runs
+    }
+    for run in runs:
+        assert "tokenmill:" not in run.data.tags["mlflow.note.content"]
+        assert linked[run.info.run_id] <= known
+        parent = run.data.tags.get("mlflow.parentRunId")
+        if parent is not None:
+            assert parent in linked[run.info.run_id]
+            assert run.info.run_id in linked[parent]
+
+
 def test_a_run_leaves_a_parent_its_children_and_no_spool(world: World) -> None:
     statuses, told = world.run(report="All well.")
     assert told == []
@@ -179,7 +196,12 @@ def test_a_run_leaves_a_parent_its_children_and_no_spool(world: World) -> None:
     runs = world.runs()
     (parent,) = parents(runs)
     assert parent.info.status == "FINISHED"
-    assert parent.data.tags["mlflow.note.content"] == "Letters.\n\nAll well."
+    note = parent.data.tags["mlflow.note.content"]
+    assert "Letters.\n\nAll well." in note
+    assert note.startswith("![what was made from what](get-artifact?path=lineage.svg&run_uuid="
+                           f"{parent.info.run_id})")  # fmt: skip
+    assert "lineage.svg" in [file.path for file in world.client.list_artifacts(parent.info.run_id)]
+    links_lead_somewhere(runs)
     inside = children(runs)
     assert inside.keys() == statuses.keys()
     assert {run.data.tags["mlflow.parentRunId"] for run in inside.values()} == {parent.info.run_id}
@@ -204,7 +226,7 @@ def test_a_reused_stage_links_to_the_run_that_made_it(world: World) -> None:
               second.info.run_id]  # fmt: skip
     (upper,) = [run for run in inside if run.info.run_name == "upper"]
     assert upper.data.tags["tokenmill.made_by_run"] == first
-    assert f"/runs/{first})" in upper.data.tags["mlflow.note.content"]
+    assert f"/runs/{first}?" in upper.data.tags["mlflow.note.content"]
 
 
 def test_points_are_in_the_record_while_the_stage_goes_on(world: World) -> None:
@@ -513,7 +535,8 @@ def test_a_result_is_found_by_our_id_of_a_run_and_by_that_of_mlflow(world: World
     alone = children(world.runs())["upper"].data.tags
     assert alone["tokenmill.made_by_run"] == ours
     assert "which is not in this record" in alone["mlflow.note.content"]
-    assert "](" not in alone["mlflow.note.content"]
+    assert f"`{ours}`" in alone["mlflow.note.content"]
+    links_lead_somewhere(world.runs())
     world.record = world.folder / "tracking" / "mlflow.db"
 
     # A search for the run that only reused it leads to the result, too.

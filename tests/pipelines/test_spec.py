@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.needs import Needs
 from pipelines.located import InvalidDag
-from pipelines.spec import DagSpec, Resources, Retries, read_dag
+from pipelines.spec import DagSpec, Retries, read_dag
 
 Write = Callable[[str, str], Path]
 
@@ -54,7 +55,7 @@ def test_a_stage_has_what_the_file_says(read: Callable[..., DagSpec]) -> None:
     assert stage.uses == "toy_stages:Make"
     assert (stage.needs, stage.settings) == ({"x": "b"}, {"size": 3})
     assert stage.matrix == {"arm": ["l", "r"], "seed": [1, 2]}
-    assert stage.resources == Resources(2.0, "auto", 3 * 2**29)
+    assert stage.resources == Needs(2.0, "auto", 3 * 2**29)
     assert stage.retries == Retries(2, 5)
     assert stage.code == "pinned"
     assert (stage.timeout, stage.quarantine, spec.verify) == (1200.0, 0.02, "always")
@@ -65,7 +66,7 @@ def test_what_a_file_leaves_out_has_defaults(read: Callable[..., DagSpec]) -> No
     stage = spec.stages["a"]
     assert said(spec) == []
     assert (spec.seed, spec.description) == (0, "")
-    assert (stage.resources, stage.retries) == (Resources(1.0, 0.0, None), Retries(0, 3))
+    assert (stage.resources, stage.retries) == (Needs(1.0, 0.0, None), Retries(0, 3))
     assert (stage.code, stage.matrix, stage.needs, stage.settings) == ("auto", {}, {}, {})
     assert (stage.timeout, stage.quarantine, spec.verify) == (None, 0.001, "on-open")
 
