@@ -37,7 +37,7 @@ _NIGHTS = sa.Table(
 
 
 class DatabaseLedger:
-    """A ledger at an SQLAlchemy URL: `sqlite:///file.db`, `postgresql://…`."""
+    """A ledger at an SQLAlchemy URL: `sqlite:///file.db`, `postgresql+psycopg://…`."""
 
     def __init__(self, url: str) -> None:
         if url.startswith("sqlite:///"):

@@ -102,7 +102,12 @@ class JobServer:
             "ray._private.runtime_env.packaging",
         ):
             logging.getLogger(chatty).setLevel(logging.ERROR)
-        self._client = self._call(lambda: JobSubmissionClient(self.address))
+        try:
+            self._client = self._call(lambda: JobSubmissionClient(self.address))
+        except RuntimeError as error:
+            if isinstance(error, SubmitError):
+                raise
+            raise Incompatible(f"the cluster at {self.address}: {error}") from error
         self._check_versions()
 
     def _call(self, function: Callable[[], Any]) -> Any:

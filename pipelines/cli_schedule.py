@@ -40,8 +40,8 @@ def _ledger_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "ledger_url",
         envvar="TOKENMILL_LEDGER",
         metavar="URL",
-        help="Database of schedules and nights (sqlite:///FILE, postgresql://…), which several "
-        "keepers may share. Default: $TOKENMILL_LEDGER, else SQLite in .tokenmill/.",
+        help="Database of schedules and nights (sqlite:///FILE, postgresql+psycopg://…), which "
+        "several keepers may share. Default: $TOKENMILL_LEDGER, else SQLite in .tokenmill/.",
     )(function)
 
 
