@@ -221,10 +221,14 @@ class JobServer:
         self.job(name)
         return str(self._call(lambda: self._client.get_job_logs(name)))
 
-    def stop(self, name: str) -> bool:
-        """Stop a job; says whether it was open."""
+    def stop(self, name: str, *, wait: float = 0.0) -> bool:
+        """Stop a job, and wait so many seconds for its end; says whether it was open."""
         self.job(name)
-        return bool(self._call(lambda: self._client.stop_job(name)))
+        was_open = bool(self._call(lambda: self._client.stop_job(name)))
+        deadline = time.monotonic() + wait
+        while time.monotonic() < deadline and self.job(name).is_open:
+            time.sleep(0.5)
+        return was_open
 
     def follow(self, name: str, write: Callable[[str], None]) -> Job:
         """Write what a job prints until it has ended; a lost connection is taken up again."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 UNREACHABLE, UNAUTHORIZED, IMPOSSIBLE, INCOMPATIBLE = 4, 5, 6, 7
 NIGHT = "TOKENMILL_NIGHT"
+STOP_SECONDS = 15.0  # less than a keeper waits
 OURS = ("pipelines", "stages", "operators", "cluster")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -130,7 +131,7 @@ def submit(
             job = server.follow(job.id, lambda text: click.echo(text, nl=False))
         except KeyboardInterrupt:
             if is_night:
-                server.stop(job.id)
+                server.stop(job.id, wait=STOP_SECONDS)
             raise
     raise SystemExit(_status_of(job))
 

@@ -408,3 +408,29 @@ def test_nodes_lost_in_a_map_and_in_a_training_change_nothing(
     project.environment["TOKENMILL_STORE"] = str(project.folder / "local")
     project.call("run", "--quiet")
     assert digests(project.folder / "local") == there
+
+
+def test_a_night_that_is_stopped_stops_its_job_and_others_leave_theirs_running(
+    project: Project,
+) -> None:
+    states = {}
+    for night, sign in (("2026-11-21T02:00+00:00", signal.SIGTERM), (None, signal.SIGINT)):
+        project.environment.pop("TOKENMILL_NIGHT", None)
+        if night:
+            project.environment["TOKENMILL_NIGHT"] = night
+        follower = project.start("submit", "--follow", "--set", "slow.seconds=1.5")
+        deadline = time.monotonic() + 60
+        while not (running := [job for job in json.loads(project.call("jobs", "--json").stdout)
+                               if job["status"] == "RUNNING"]):  # fmt: skip
+            assert time.monotonic() < deadline
+        (job,) = running
+        follower.send_signal(sign)
+        follower.communicate(timeout=60)
+        jobs = json.loads(project.call("jobs", "--json").stdout)
+        states[night] = next(j["status"] for j in jobs if j["id"] == job["id"])
+        project.call("stop", job["id"])
+        while any(
+            j["status"] == "RUNNING" for j in json.loads(project.call("jobs", "--json").stdout)
+        ):
+            assert time.monotonic() < deadline
+    assert states == {"2026-11-21T02:00+00:00": "STOPPED", None: "RUNNING"}
