@@ -6,14 +6,16 @@ a second longer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from graphlib import TopologicalSorter
 from html import escape
 
 from pipelines.status import StageStatus
 
 WIDTH, HEIGHT = 172, 46  # of a box
+PASSAGE = 8  # of lines
 ACROSS, DOWN = 26, 34  # between boxes
 MARGIN = 24
 COLORS = {
@@ -51,16 +53,20 @@ class Box:
 def draw(boxes: Sequence[Box]) -> str:
     """The picture, as SVG."""
     levels = _levels(boxes)
-    places = {}
-    widest = max((len(level) for level in levels), default=1)
-    for down, level in enumerate(levels):
-        left = (widest - len(level)) * (WIDTH + ACROSS) / 2  # levels have their middle in common
-        for across, box in enumerate(level):
-            y = MARGIN + down * (HEIGHT + DOWN)
-            places[box.name] = (MARGIN + left + across * (WIDTH + ACROSS), y)
-    width = 2 * MARGIN + widest * (WIDTH + ACROSS) - ACROSS
+    widths = [sum(slot.width for slot in level) + ACROSS * (len(level) - 1) for level in levels]
+    width = 2 * MARGIN + max(widths, default=0)
     height = 2 * MARGIN + len(levels) * (HEIGHT + DOWN) - DOWN
-    lines = [_line(places[name], places[box.name]) for box in boxes for name in sorted(box.takes)]
+    places = {}  # middle of the upper edge
+    for down, level in enumerate(levels):
+        for slot in level:
+            places[slot.name, down] = (width / 2 + slot.middle, MARGIN + down * (HEIGHT + DOWN))
+    depth = {slot.name: down for down, level in enumerate(levels) for slot in level if slot.box}
+    lines = [
+        _line([places[name, down] for down in range(depth[name], depth[box.name])],
+              places[box.name, depth[box.name]])
+        for box in boxes
+        for name in sorted(box.takes)
+    ]  # fmt: skip
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -69,45 +75,78 @@ def draw(boxes: Sequence[Box]) -> str:
             '<g fill="none" stroke="#8a94a3" stroke-width="1.4">',
             *lines,
             "</g>",
-            *(_drawn(box, places[box.name]) for box in boxes),
+            *(_drawn(box, places[box.name, depth[box.name]]) for box in boxes),
             "</svg>",
         ]
     )
 
 
-def _levels(boxes: Sequence[Box]) -> list[list[Box]]:
-    """Boxes by the length of the longest way to them; in a level near to what they take from."""
-    named = {box.name: box for box in boxes}
-    order = TopologicalSorter({box.name: sorted(box.takes) for box in boxes}).static_order()
+@dataclass
+class _Slot:
+    """A place in a level: of a box, or of the lines from a box above to others further down.
+
+    Attributes:
+        name: of the box.
+        above: names of the slots in the level above that lead here.
+        middle: distance from the middle of the picture.
+    """
+
+    name: str
+    box: bool
+    above: set[str]
+    middle: float = 0.0
+
+    @property
+    def width(self) -> int:
+        return WIDTH if self.box else PASSAGE
+
+
+def _levels(boxes: Sequence[Box]) -> list[list[_Slot]]:
+    """Boxes by the length of the longest way to them, and passages for lines between them; in a
+    level each near to what leads to it.
+    """
+    takes = {box.name: box.takes for box in boxes}
     depth: dict[str, int] = {}
-    place: dict[str, float] = {}
-    levels: list[list[Box]] = []
-    for box in map(named.__getitem__, order):
-        depth[box.name] = 1 + max((depth[source] for source in box.takes), default=-1)
-        while len(levels) <= depth[box.name]:
-            levels.append([])
-        levels[depth[box.name]].append(box)
+    for name in TopologicalSorter({n: sorted(takes[n]) for n in takes}).static_order():
+        depth[name] = 1 + max((depth[source] for source in takes[name]), default=-1)
+    levels: list[list[_Slot]] = [[] for _ in range(1 + max(depth.values(), default=-1))]
+    for name, down in depth.items():
+        levels[down].append(_Slot(name, True, takes[name]))
+        last = max((depth[n] for n in takes if name in takes[n]), default=down)
+        for between in range(down + 1, last):
+            levels[between].append(_Slot(name, False, {name}))
+    above: dict[str, float] = {}
     for level in levels:
-        level.sort(key=lambda box: _mean([place[source] for source in box.takes]))
-        for number, box in enumerate(level):
-            place[box.name] = number - (len(level) - 1) / 2
+        level.sort(key=partial(_leaning, above=above))
+        at = -(sum(slot.width for slot in level) + ACROSS * (len(level) - 1)) / 2
+        for slot in level:
+            slot.middle = at + slot.width / 2
+            at += slot.width + ACROSS
+        above = {slot.name: slot.middle for slot in level}
     return levels
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+def _leaning(slot: _Slot, above: Mapping[str, float]) -> float:
+    """Where a slot would best be, for what leads to it."""
+    return sum(above[name] for name in slot.above) / max(len(slot.above), 1)
 
 
-def _line(source: tuple[float, float], target: tuple[float, float]) -> str:
-    x, y = source[0] + WIDTH / 2, source[1] + HEIGHT
-    to_x, to_y = target[0] + WIDTH / 2, target[1]
-    middle = (y + to_y) / 2
-    return f'<path d="M{x:g} {y:g} C{x:g} {middle:g} {to_x:g} {middle:g} {to_x:g} {to_y:g}"/>'
+def _line(through: Sequence[tuple[float, float]], target: tuple[float, float]) -> str:
+    """From the lower edge of the first place, straight through the others, to the target."""
+    x, y = through[0][0], through[0][1] + HEIGHT
+    path = f"M{x:g} {y:g}"
+    for to_x, to_y in [*through[1:], target]:
+        middle = (y + to_y) / 2
+        path += f" C{x:g} {middle:g} {to_x:g} {middle:g} {to_x:g} {to_y:g}"
+        x, y = to_x, to_y + HEIGHT
+        if (to_x, to_y) != target:
+            path += f" L{x:g} {y:g}"
+    return f'<path d="{path}"/>'
 
 
 def _drawn(box: Box, place: tuple[float, float]) -> str:
     fill, edge = COLORS[box.state]
-    x, y = place
+    x, y = place[0] - WIDTH / 2, place[1]
     name = box.name if len(box.name) <= 22 else f"{box.name[:21]}…"
     return (
         f"<g><title>{escape(box.name)}: {escape(box.second_line)}</title>"
