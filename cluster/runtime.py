@@ -26,6 +26,7 @@ Emit = Callable[[Any], None]
 NODES_SECONDS = 1.0
 CONNECT_SECONDS = 10.0
 PASSED_ON = ("OMP_NUM_THREADS", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO")
+MAY_GROW = "TOKENMILL_MAY_GROW"  # set where a cluster adds nodes when they are asked for
 INTERVAL = 0.25  # seconds between batches of messages
 
 
@@ -132,7 +133,9 @@ class RayRuntime:
         return self._nodes
 
     def check(self, needs: Needs) -> None:
-        """Raise `Unschedulable` where no node could ever run such a task."""
+        """Raise `Unschedulable` where no node could ever run such a task, and none will come."""
+        if os.environ.get(MAY_GROW):
+            return
         why = unmet(needs, self.nodes())
         if why is not None:
             raise Unschedulable(f"{why}; ask for less or add a node")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pipelines.plan import Plan
 
 UNREACHABLE, UNAUTHORIZED, IMPOSSIBLE, INCOMPATIBLE = 4, 5, 6, 7
-NIGHT = "TOKENMILL_NIGHT"
+NIGHT, MAY_GROW = "TOKENMILL_NIGHT", "TOKENMILL_MAY_GROW"
 STOP_SECONDS = 15.0  # less than a keeper waits
 OURS = ("pipelines", "stages", "operators", "cluster")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
@@ -60,6 +60,13 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Write one J
 @only_option
 @_address_option
 @click.option("--follow", is_flag=True, help="Show what the run prints until it has ended.")
+@click.option(
+    "--may-grow",
+    is_flag=True,
+    envvar=MAY_GROW,
+    help="The cluster adds nodes when they are asked for: a stage that no node can run now waits "
+    f"for one. Default: ${MAY_GROW}.",
+)
 @store_options
 def submit(
     dag: Path,
@@ -67,6 +74,7 @@ def submit(
     only: tuple[str, ...],
     address: str,
     follow: bool,
+    may_grow: bool,
     store_url: str | None,
     tracking_uri: str | None,
     as_json: bool,
@@ -106,10 +114,11 @@ def submit(
         for value in values:
             command += [option, value]
     _refuse_secrets(command)
-    variables = _variables(dag)
+    variables = _variables(dag) | ({MAY_GROW: "1"} if may_grow else {})
     with _told():
         server = _server(address)
-        _check_resources(planned, server)
+        if not may_grow:
+            _check_resources(planned, server)
         job = server.submit(
             _name(planned.pipeline, shipped.digest(), command, variables),
             shipped,
@@ -251,7 +260,10 @@ def _check_resources(planned: Plan, server: JobServer) -> None:
     for stage in planned.stages:
         why = unmet(stage.resources, nodes)
         if why is not None:
-            raise Impossible(f'the stage "{stage.name}" can never run on this cluster: {why}')
+            raise Impossible(
+                f'the stage "{stage.name}" can never run on this cluster: {why}; if the cluster '
+                "adds nodes when they are asked for, say --may-grow"
+            )
 
 
 def _name(pipeline: str, digest: str, command: list[str], variables: Mapping[str, str]) -> str:

@@ -323,6 +323,7 @@ def test_what_a_cluster_refuses_is_told_in_a_line_with_a_status_of_its_own(
         DAG.replace('"mine:Rows"', '"mine:Rows", resources: {cpus: 99}')
     )
     line = refused(6, "big.yaml")
+    assert "--may-grow" in line
     assert '"rows"' in line
     assert "99 CPU" in line
     assert "2 CPU" in line
