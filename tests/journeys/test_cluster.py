@@ -20,7 +20,7 @@ import pytest
 from journey import REPOSITORY, Project, write_texts
 from s3_server import free_port
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.journey
 
 DAG = """\
 pipeline: submitted

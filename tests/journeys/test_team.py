@@ -23,7 +23,7 @@ from s3_server import s3_server
 from cluster.ledger import DatabaseLedger
 from cluster.schedule import Keeper, Schedule, Timetable, label
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("team")]
+pytestmark = pytest.mark.journey
 
 PASSWORDS = {"admin": "the-admins-own-password", "ada": "what-only-ada-knows",
              "bob": "what-only-bob-knows"}  # fmt: skip
