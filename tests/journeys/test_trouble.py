@@ -153,7 +153,7 @@ def test_a_stage_that_no_node_can_run_says_so(project: Project) -> None:
         DAG.replace('uses: "my_stages:Picky",', 'uses: "my_stages:Picky", resources: {cpus: 64},')
     )
     document = project.run("--workers", "1", status=1)
-    assert "64 cpus" in document["stages"]["picky"]["error"]
+    assert "64 CPU" in document["stages"]["picky"]["error"]
 
 
 def test_the_example_of_the_documentation_runs_with_a_stage_of_its_own(project: Project) -> None:
