@@ -55,13 +55,14 @@ class Package:
             shutil.copyfile(path, target)
 
 
-def package(project: Path, code: Sequence[Path]) -> Package:
+def package(project: Path, code: Sequence[Path], without: Sequence[Path] = ()) -> Package:
     """What a run of a project needs.
 
     Args:
         project: the user's folder; its code and settings go to `project/`. In a git repository,
             what git ignores is left out.
         code: folders of packages, which are shipped whole, under their names.
+        without: folders inside the project that hold results; nothing of them is shipped.
 
     Raises:
         TooMuch: the folder holds too many files to be a project.
@@ -72,7 +73,10 @@ def package(project: Path, code: Sequence[Path]) -> Package:
             if path.is_file() and "__pycache__" not in path.parts:
                 made.files[f"{folder.name}/{path.relative_to(folder).as_posix()}"] = path
     own = {path.resolve() for path in made.files.values()}
+    results = tuple(folder.resolve() for folder in without)
     for path in _files(project):
+        if any(path.resolve().is_relative_to(folder) for folder in results):
+            continue
         name = path.relative_to(project).as_posix()
         why = _why_not(path, name)
         if why:

@@ -8,6 +8,7 @@ into a header, never into an address, a command or a log.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shlex
@@ -26,6 +27,8 @@ from cluster.package import Package
 
 TIMES_AGAIN = 3  # that a run whose process is killed is started again
 CONNECT_SECONDS = 10.0
+AWAY_SECONDS = 120.0  # for which a server may be away from whoever follows a job
+PAUSE = 1.0
 OPEN = ("PENDING", "RUNNING")
 
 
@@ -231,16 +234,37 @@ class JobServer:
         return was_open
 
     def follow(self, name: str, write: Callable[[str], None]) -> Job:
-        """Write what a job prints until it has ended; a lost connection is taken up again."""
-        while True:
-            try:
-                asyncio.run(self._tail(name, write))
-            except Exception:  # noqa: BLE001 - whatever broke the stream, the job goes on
-                time.sleep(1.0)
-            job = self.job(name)
-            if not job.is_open:
-                return job
+        """Write what a job prints, once, until it has ended; a lost connection is taken up again.
 
-    async def _tail(self, name: str, write: Callable[[str], None]) -> None:
-        async for text in self._client.tail_job_logs(name):
-            write(text)
+        Raises:
+            Unreachable: the server has been away for two minutes; the job may go on.
+        """
+        import aiohttp
+
+        told = 0  # characters: a stream begins with all that the job has printed
+
+        async def tail() -> None:
+            nonlocal told
+            passed = 0
+            async for text in self._client.tail_job_logs(name):
+                new = text[max(0, told - passed) :]
+                passed += len(text)
+                if new:
+                    write(new)
+                    told = passed
+
+        reached = time.monotonic()
+        while True:
+            # Ray says RuntimeError where a stream breaks off. Whatever broke it, the job goes on.
+            with contextlib.suppress(RuntimeError, OSError, aiohttp.ClientError):
+                asyncio.run(tail())
+            try:
+                job = self.job(name)
+            except Unreachable:
+                if time.monotonic() > reached + AWAY_SECONDS:
+                    raise
+            else:
+                reached = time.monotonic()
+                if not job.is_open:
+                    return job
+            time.sleep(PAUSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -33,6 +34,20 @@ Examples:
 
 
 def _offer_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of what a node offers, as the argument `offer`, and `block`."""
+
+    @functools.wraps(function)
+    def with_offer(
+        *,
+        cpus: int | None,
+        gpus: int | None,
+        custom: tuple[str, ...],
+        labels: tuple[str, ...],
+        **named: Any,
+    ) -> None:
+        function(offer=_offer(cpus, gpus, custom, labels), **named)
+
+    command: Callable[..., Any] = with_offer
     for option in (
         click.option("--block", is_flag=True, help="Stay in the foreground, as services do."),
         click.option("--label", "labels", multiple=True, metavar="NAME=VALUE",
@@ -42,8 +57,8 @@ def _offer_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--gpus", type=click.IntRange(0), metavar="N", help="Default: all."),
         click.option("--cpus", type=click.IntRange(0), metavar="N", help="Default: all."),
     ):  # fmt: skip
-        function = option(function)
-    return function
+        command = option(command)
+    return command
 
 
 @click.group(epilog=EPILOG)
@@ -67,10 +82,7 @@ def start(
     host: str,
     port: int,
     dashboard_port: int,
-    cpus: int | None,
-    gpus: int | None,
-    custom: tuple[str, ...],
-    labels: tuple[str, ...],
+    offer: Offer,
     block: bool,
 ) -> None:
     """Start the head of a cluster.
@@ -80,7 +92,7 @@ def start(
     from cluster.local import head_command
 
     host = LOOPBACK if host == "localhost" else host
-    command = head_command(host, port, dashboard_port, _offer(cpus, gpus, custom, labels))
+    command = head_command(host, port, dashboard_port, offer)
     if block:
         _become(command, host)
     node = _started(command, "head", f"{host}:{port}", f"http://{host}:{dashboard_port}")
@@ -96,14 +108,7 @@ def start(
 @cluster.command()
 @click.argument("address", metavar="HOST:PORT")
 @_offer_options
-def join(
-    address: str,
-    cpus: int | None,
-    gpus: int | None,
-    custom: tuple[str, ...],
-    labels: tuple[str, ...],
-    block: bool,
-) -> None:
+def join(address: str, offer: Offer, block: bool) -> None:
     """Make this machine a node of the cluster whose head is at HOST:PORT.
 
     Takes the token of the head, in ~/.ray/auth_token here, too.
@@ -119,7 +124,7 @@ def join(
              "start it with --host for others to join")  # fmt: skip
     if not has_token():
         fail("this machine has no token; copy ~/.ray/auth_token of the head's machine to here")
-    command = join_command(address, _offer(cpus, gpus, custom, labels))
+    command = join_command(address, offer)
     if block:
         _become(command, host)
     _started(command, "worker", address, None)

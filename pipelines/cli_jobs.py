@@ -32,10 +32,12 @@ from pipelines.console import (
     tracking_uri_of,
 )
 from pipelines.redact import redact, redact_text
+from stages.content_hash import cache_folder
 
 if TYPE_CHECKING:
     from cluster.submit import Job, JobServer
     from pipelines.plan import Plan
+    from pipelines.store import Store
 
 UNREACHABLE, UNAUTHORIZED, IMPOSSIBLE, INCOMPATIBLE = 4, 5, 6, 7
 NIGHT, MAY_GROW = "TOKENMILL_NIGHT", "TOKENMILL_MAY_GROW"
@@ -97,7 +99,7 @@ def submit(
              "reaches")  # fmt: skip
     project = dag.resolve().parent
     try:
-        shipped = package(project, [_folder_of(name) for name in OURS])
+        shipped = package(project, [_folder_of(name) for name in OURS], without=_results(store))
     except TooMuch as error:
         fail(str(error))
     if _is_here(address):  # there, it would be something in the folder of the job
@@ -218,6 +220,11 @@ def _told() -> Iterator[None]:
         raise SystemExit(statuses.get(type(error), UNREACHABLE)) from None
     except LookupError as error:
         fail(str(error.args[0]))
+
+
+def _results(store: Store) -> list[Path]:
+    """Folders of this machine that runs write to: what they hold is data, and changes."""
+    return [cache_folder(), *([Path(store.files.root)] if store.files.is_local else [])]
 
 
 def _folder_of(package: str) -> Path:

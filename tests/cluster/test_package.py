@@ -88,6 +88,22 @@ def test_the_digest_is_that_of_names_and_contents(project: Path, code: Path) -> 
     assert package(project, [code]).digest() not in (first, changed)
 
 
+@pytest.mark.parametrize("in_git", [False, True])
+def test_what_a_run_writes_into_the_project_changes_nothing_of_what_is_shipped(
+    project: Path, code: Path, in_git: bool
+) -> None:
+    if in_git:
+        subprocess.run(["git", "init", "-q", str(project)], check=True)
+    before = package(project, [code], without=[project / "store"])
+    for name in ("store/manifests/ab/key.json", "store/runs/scratch/dag.yaml"):
+        (project / name).parent.mkdir(parents=True)
+        (project / name).write_text("{}")
+    after = package(project, [code], without=[project / "store"])
+    assert after.digest() == before.digest()
+    assert not [name for name in after.files if "store" in name]
+    assert package(project, [code]).digest() != before.digest()
+
+
 def test_it_is_written_as_it_was(project: Path, code: Path, tmp_path: Path) -> None:
     made = package(project, [code])
     made.write(tmp_path / "out")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any
 
+import aiohttp
 import pytest
 import ray
 from s3_server import free_port
 
+from cluster import submit
 from cluster.local import Offer, head_command, join_command
 from cluster.submit import Incompatible, JobServer, Unreachable
 
@@ -70,3 +74,67 @@ def test_a_node_offers_what_it_is_told_to() -> None:
     assert "--node-ip-address=127.0.0.1" in head
     assert "--dashboard-host=127.0.0.1" in head
     assert not [word for word in head if word.startswith(("--num", "--resources", "--labels"))]
+
+
+class Broken:
+    """A client whose streams break off, and begin again with all that was printed."""
+
+    printed = "one\ntwo\nthree\nfour\n"
+
+    def __init__(self) -> None:
+        self.streams = 0
+        self.away = 0
+
+    async def tail_job_logs(self, _: str) -> AsyncIterator[str]:
+        self.streams += 1
+        if self.streams == 1:
+            yield self.printed[:5]
+            raise RuntimeError("WebSocket connection closed unexpectedly")
+        if self.streams == 2:
+            yield self.printed[:3]
+            yield self.printed[3:10]
+            raise aiohttp.ClientError
+        if self.streams == 3:
+            raise OSError("refused")
+        yield self.printed
+
+    def list_jobs(self) -> list[Any]:
+        if self.streams == 3:
+            self.away += 1
+            raise ConnectionError("away")
+        status = "SUCCEEDED" if self.streams > 3 else "RUNNING"
+        return [SimpleNamespace(submission_id="job", status=status, entrypoint="", start_time=1,
+                                end_time=2, message="", driver_exit_code=0, metadata={})]  # fmt: skip
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> tuple[JobServer, Broken]:
+    monkeypatch.setattr(submit, "PAUSE", 0.0)
+    server = JobServer.__new__(JobServer)
+    server.address, server._client = "http://nowhere", Broken()
+    return server, server._client
+
+
+def test_a_stream_that_breaks_off_is_taken_up_where_it_was(
+    broken: tuple[JobServer, Broken],
+) -> None:
+    server, client = broken
+    told: list[str] = []
+    assert server.follow("job", told.append).status == "SUCCEEDED"
+    assert "".join(told) == Broken.printed
+    assert (client.streams, client.away) == (4, 1)
+
+
+def test_a_server_that_stays_away_ends_the_following(
+    broken: tuple[JobServer, Broken], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "AWAY_SECONDS", 0.0)
+    with pytest.raises(Unreachable, match="does not answer"):
+        broken[0].follow("job", lambda _: None)
+
+
+def test_a_mistake_of_ours_while_following_is_no_lost_connection(
+    broken: tuple[JobServer, Broken],
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        broken[0].follow("job", lambda _: print(1 / 0))

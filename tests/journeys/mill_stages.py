@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -55,6 +56,9 @@ class Train(Stage):
         seed: int = Field(0, description="of the model")
         steps: int = Field(50, description="points of the curve")
         pause: float = execution_field(0.01, description="between steps", why="only sleeps")
+        ends_with: str = execution_field(
+            "", description="a file without which the last step does not come", why="only waits"
+        )
 
     inputs = {"tokens": Input(Kind.TOKENS, "sequences")}
     outputs = {"model": Output(Kind.MODEL, "a number in a file")}
@@ -64,6 +68,8 @@ class Train(Stage):
         loss = 1.0
         for step in range(self.config.steps):
             time.sleep(self.config.pause)
+            while step == self.config.steps - 1 and not Path(self.config.ends_with).exists():
+                time.sleep(0.1)
             loss = digest(self.config.seed, total, step) / (step + 1)
             context.metric("loss", loss, step=step)
             context.progress(step + 1, self.config.steps, "steps")

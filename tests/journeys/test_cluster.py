@@ -249,12 +249,10 @@ def test_a_submitted_run_gives_what_a_local_one_gives_and_twice_is_once(
     again = json.loads(project.call("submit", "--json").stdout)
     assert first["id"] == again["id"]
     followed = project.call("submit", "--follow")
-    assert "MLflow: " in followed.stdout
+    assert "2 computed" in followed.stdout
     there = digests(project.store)
     assert first["id"] in project.call("jobs").stdout
-    logged = project.call("logs", first["id"]).stdout
-    assert " computed" in logged
-    assert " failed" not in logged
+    assert "2 computed" in project.call("logs", first["id"]).stdout
 
     project.environment["TOKENMILL_STORE"] = str(project.folder / "local")
     project.call("run", "--quiet")
@@ -405,7 +403,7 @@ def test_nodes_lost_in_a_map_and_in_a_training_change_nothing(
     assert lost == at
     assert "retries remaining" in followed.stdout  # so Ray says that a node went with a task
     assert " computed" in followed.stdout
-    assert " failed" not in followed.stdout.splitlines()[-2]
+    assert project.call("jobs").stdout.count("SUCCEEDED") == 1
 
     there = digests(project.store)
     project.environment["TOKENMILL_STORE"] = str(project.folder / "local")
