@@ -1,4 +1,4 @@
-"""Bitext from documents and their translations: sentences, beads, alignment, scores."""
+"""Bitext from documents and their translations: sentences, words, their alignment, scores."""
 
 from operators.alignment.beads import Bead, BeadScores, score_beads
 from operators.alignment.gale_church import (
@@ -9,15 +9,29 @@ from operators.alignment.gale_church import (
     match_cost,
 )
 from operators.alignment.sentences import split_sentences
+from operators.alignment.word_links import AlignmentErrorRate, alignment_error_rate, symmetrize
+from operators.alignment.words import (
+    WordAlignment,
+    align_words,
+    learn_words,
+    translation_table,
+)
 
 __all__ = [
     "GALE_CHURCH_PRIORS",
+    "AlignmentErrorRate",
     "Bead",
     "BeadScores",
+    "WordAlignment",
     "align_lengths",
     "align_sentences",
+    "align_words",
+    "alignment_error_rate",
+    "learn_words",
     "length_deviation",
     "match_cost",
     "score_beads",
     "split_sentences",
+    "symmetrize",
+    "translation_table",
 ]
