@@ -35,7 +35,7 @@ def shards(count: int) -> str:
 def main(shape: str, count: int, folder: Path) -> None:
     from cluster.runtime import RayRuntime
     from pipelines.leases import Lease
-    from pipelines.lineage import open_client
+    from pipelines.mlflow_client import open_client
     from pipelines.plan import make_plan
     from pipelines.recorder import Recorder
     from pipelines.run import Runner

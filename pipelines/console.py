@@ -108,7 +108,7 @@ def store_of(url: str | None) -> Store:
 
 
 def tracking_uri_of(uri: str | None) -> str:
-    from pipelines.lineage import default_tracking_uri
+    from pipelines.mlflow_client import default_tracking_uri
 
     if uri is None:
         _refuse_defaults("--tracking-uri", "MLFLOW_TRACKING_URI")

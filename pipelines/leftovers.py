@@ -11,7 +11,8 @@ from typing import Any
 
 from pipelines.files import StoreError
 from pipelines.leases import RunEntry, run_entries, write_entry
-from pipelines.lineage import Tracker, is_away, open_client, reason_of
+from pipelines.lineage import Tracker
+from pipelines.mlflow_client import is_away, open_client, reason_of
 from pipelines.redact import redact_text
 from pipelines.spool import Away, files_of, left_behind
 from pipelines.store import Store

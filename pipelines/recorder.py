@@ -20,8 +20,8 @@ from typing import Any
 from pipelines.gates import Verdict
 from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.leases import process_start
-from pipelines.lineage import page_of
 from pipelines.located import spell
+from pipelines.mlflow_client import page_of
 from pipelines.notes import PICTURE, SOURCES, run_note, stage_note
 from pipelines.picture import boxes_of, draw
 from pipelines.plan import Plan, PlannedStage

@@ -19,13 +19,14 @@ from click.testing import CliRunner
 from s3_server import free_port
 from toy_project import Project
 
-from pipelines import lineage
+from pipelines import lineage, mlflow_client
 from pipelines import spool as spool_module
 from pipelines.cli import cli
 from pipelines.faults import Faults
 from pipelines.leases import Lease, RunEntry, run_entries, write_entry
 from pipelines.leftovers import catch_up, close_dead_runs, send_spools
-from pipelines.lineage import Tracker, is_away, merge_journal, one_transaction, open_client
+from pipelines.lineage import Tracker
+from pipelines.mlflow_client import is_away, merge_journal, one_transaction, open_client
 from pipelines.recorder import Recorder
 from pipelines.results import Point
 from pipelines.run import Runner
@@ -305,7 +306,7 @@ def test_no_secret_gets_into_the_spool_or_the_record(
 DIES_OVER_THE_TABLES = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from pipelines.lineage import open_client
+from pipelines.mlflow_client import open_client
 
 def kill():
     new = Path(sys.argv[1]).with_name(".mlflow.db.new")
@@ -732,7 +733,7 @@ def test_ui_sends_and_closes_before_it_serves(
         served.append(len(world.runs()))
         return 0
 
-    monkeypatch.setattr(lineage, "open_ui", serve)
+    monkeypatch.setattr(mlflow_client, "open_ui", serve)
     monkeypatch.setattr("pipelines.cli.stop_on_sigterm", lambda: None)
     arguments = ["ui", "--store", world.project.store.url, "--tracking-uri", world.uri]
     done = CliRunner().invoke(cli, arguments)

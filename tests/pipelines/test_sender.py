@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.lineage import open_client
+from pipelines.mlflow_client import open_client
 from pipelines.sender import DirectSender, ProcessSender, make_sender
 from pipelines.spool import Away
 from pipelines.store import Store
