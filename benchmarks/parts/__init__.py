@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.alignment` and `benchmarks.corpus`: each measures one method."""
