@@ -52,6 +52,7 @@ CORRECTIONS = BITEXT.append(pa.field("errors", ERRORS))
 CODE_SWITCHED = CORRECTIONS.append(pa.field("switches", SWITCHES))
 PHRASES = BITEXT.append(pa.field("count", pa.int64()))
 
+PhrasePair = tuple[tuple[str, ...], tuple[str, ...]]
 Method = Literal[
     "ratio-token", "cont-token", "rand-phrase", "ratio-phrase", "overlap-phrase", "noun-token"
 ]
@@ -161,22 +162,93 @@ class Phrases(Stage):
         into: str = Field(description="language that they are translated into, such as zho_Hans")
         longest: int = Field(5, ge=1, description="words of a phrase, on either side, at most")
         min_count: int = Field(1, ge=1, description="rarer (<) phrase pairs are left out")
+        glossary: str | None = Field(
+            None, description="file of phrases and their translations, divided by a tab, which "
+            "hold whatever the bitext says; or sample://learner-english",
+        )  # fmt: skip
         method: Literal["hmm", "fast_align", "ibm1"] = Field(
             "hmm", description="how words are linked"
         )
-        symmetrization: Literal[
-            "grow-diag-final-and", "grow-diag", "intersection", "union"
-        ] = Field("grow-diag-final-and", description="how the links of two directions become one")
+        symmetrization: Literal["grow-diag-final-and", "grow-diag", "intersection", "union"] = (
+            Field("grow-diag-final-and", description="how the links of two directions become one")
+        )
 
-    inputs = {"bitext": Input(Kind.BITEXT, "sentences and their translations, in any direction")}
+    inputs = {
+        "bitext": Input(
+            Kind.BITEXT, "sentences and their translations, in any direction", optional=True
+        )
+    }
     outputs = {"phrases": Output(Kind.BITEXT, "phrase pairs; score: p(target | source)")}
 
+    def sources(self) -> Mapping[str, str]:
+        if self.config.glossary is None:
+            return {}
+        address, content = _glossary(self.config.glossary, self.config.into)
+        return {address: hash_content(content)}
+
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
+        config = self.config
+        counts: dict[PhrasePair, int] = {}
+        if "bitext" in inputs:
+            counts = self._learn(inputs["bitext"], context)
+        elif config.glossary is None:
+            raise ValueError("there is nothing to learn from: give bitext, or set glossary")
+        given = dict(self._given())
+        pairs = [
+            (pair, count)
+            for pair, count in counts.items()
+            if count >= config.min_count and pair[0] not in given
+        ]
+        pairs += [(pair, 1) for pair in given.items()]
+        totals: dict[tuple[str, ...], int] = {}
+        for (source, _), count in pairs:
+            totals[source] = totals.get(source, 0) + count
+        rows = [
+            {
+                "id": f"{' '.join(source)}|||{' '.join(target)}",
+                "group": None,
+                "source_language": config.language,
+                "target_language": config.into,
+                "source_text": " ".join(source),
+                "target_text": " ".join(target),
+                "source_sentences": [],
+                "target_sentences": [],
+                "score": count / totals[source],
+                "edits": [],
+                "count": count,
+            }
+            for (source, target), count in sorted(pairs)
+        ]
+        outputs["phrases"].write(pa.Table.from_pylist(rows, PHRASES))
+        context.metric("phrase_pairs", len(rows))
+        context.metric("source_phrases", len(totals))
+
+    def _given(self) -> Iterator[PhrasePair]:
+        from operators.correction import words_of
+
+        config = self.config
+        if config.glossary is None:
+            return
+        address, content = _glossary(config.glossary, config.into)
+        for number, line in enumerate(content.decode("utf-8-sig").split("\n"), start=1):
+            if not line.strip():
+                continue
+            sides = line.rstrip("\r").split("\t")
+            if len(sides) != 2 or not all(side.strip() for side in sides):
+                raise ValueError(
+                    f'{address}:{number}: is no line of a glossary: "{line[:60]}"; it should be a '
+                    "phrase, a tab and its translation"
+                )
+            source = tuple(word.casefold() for word in words_of(sides[0], config.language))
+            yield source, tuple(words_of(sides[1], config.into))
+
+    def _learn(self, bitext: Artifact, context: Context) -> dict[PhrasePair, int]:
+        """How often each phrase pair is consistent with the word links of the bitext."""
         from operators.alignment import align_words
         from operators.correction import phrase_pairs, words_of
 
         config = self.config
-        texts = list(self._texts(inputs["bitext"]))
+        texts = list(self._texts(bitext))
         if not texts:
             raise ValueError(
                 f"the bitext has no pair of {config.language} and {config.into}; set language and "
@@ -187,35 +259,13 @@ class Phrases(Stage):
             for source, target in texts
         ]
         links = align_words(pairs, method=config.method, symmetrization=config.symmetrization)
-        counts: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
+        counts: dict[PhrasePair, int] = {}
         for (source, target), linked in zip(pairs, links, strict=True):
             folded = [word.casefold() for word in source]
             for pair in phrase_pairs(folded, target, linked, longest=config.longest):
                 counts[pair] = counts.get(pair, 0) + 1
-        totals: dict[tuple[str, ...], int] = {}
-        for (source_words, _), count in counts.items():
-            totals[source_words] = totals.get(source_words, 0) + count
-        rows = [
-            {
-                "id": f"{' '.join(source_words)}|||{' '.join(target_words)}",
-                "group": None,
-                "source_language": config.language,
-                "target_language": config.into,
-                "source_text": " ".join(source_words),
-                "target_text": " ".join(target_words),
-                "source_sentences": [],
-                "target_sentences": [],
-                "score": count / totals[source_words],
-                "edits": [],
-                "count": count,
-            }
-            for (source_words, target_words), count in sorted(counts.items())
-            if count >= config.min_count
-        ]
-        outputs["phrases"].write(pa.Table.from_pylist(rows, PHRASES))
         context.metric("sentence_pairs", len(pairs))
-        context.metric("phrase_pairs", len(rows))
-        context.metric("source_phrases", len(totals))
+        return counts
 
     def _texts(self, bitext: Artifact) -> Iterator[tuple[str, str]]:
         wanted = (self.config.language, self.config.into)
@@ -249,8 +299,8 @@ class CodeSwitch(RowStage):
             "mix theirs in; ratio is not used then",
         )  # fmt: skip
         parses: str | None = Field(
-            None, description="file with a bracketed parse of a corrected sentence a line; default: "
-            "phrases of English by marker words",
+            None, description="file with a bracketed parse of a corrected sentence a line; "
+            "default: phrases of English by marker words",
         )  # fmt: skip
         dropped_types: list[str] = Field(
             ["Um"], description="types of errors that are never put back"
@@ -268,7 +318,9 @@ class CodeSwitch(RowStage):
         "phrases": Input(Kind.BITEXT, "phrase pairs, of correction.phrases"),
     }
     outputs = {
-        "bitext": Output(Kind.BITEXT, "source: with errors; target: correct; both in two languages"),
+        "bitext": Output(
+            Kind.BITEXT, "source: with errors; target: correct; both in two languages"
+        ),
         "dropped": Output(Kind.DROPPED, "sentences of which nothing was translated"),
     }
 
@@ -411,8 +463,10 @@ class Statistics(Stage):
             ratios.append(sum(tags) / max(1, len(tags)))
             points.append(switch_points(tags))
             for metric, value in (("l2_ratio", ratios[-1]), ("switch_points", points[-1])):
-                rows.append({"id": row["id"], "metric": metric, "value": float(value),
-                             "weight": float(len(tags)), "group": self.config.learners})  # fmt: skip
+                rows.append(
+                    {"id": row["id"], "metric": metric, "value": float(value),
+                     "weight": float(len(tags)), "group": self.config.learners}
+                )  # fmt: skip
         if not ratios:
             raise ValueError(
                 "there is no code-switched sentence to count; the phrase table may know too little"
@@ -519,6 +573,16 @@ def _contents(urls: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         for file in sorted(files, key=lambda file: str(file.path)):
             with file as stream:
                 yield (url if alone else str(file.path)), stream.read()
+
+
+def _glossary(address: str, into: str) -> tuple[str, bytes]:
+    if address != SAMPLE:
+        return next(_contents([address]))
+    folder = resources.files("stages") / "learner_english"
+    file = Path(str(folder / f"glossary.{into}.tsv"))
+    if not file.is_file():
+        raise ValueError(f"{SAMPLE} has no glossary into {into}; it has one into zho_Hans")
+    return f"{address}/{into}", file.read_bytes()
 
 
 def _read_parses(address: str) -> dict[tuple[str, ...], list[Phrase]]:

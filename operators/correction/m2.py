@@ -6,6 +6,7 @@ Felice and Briscoe 2017, P17-1074).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -199,7 +200,7 @@ def _edit(text: str, length: int, place: str) -> Edit:
 def _check_overlaps(sentence: Sentence, name: str) -> None:
     for annotator in sentence.annotators:
         edits = sentence.edits_of(annotator)
-        for before, after in zip(edits, edits[1:], strict=False):
+        for before, after in itertools.pairwise(edits):
             if after.start < before.end:
                 raise ValueError(
                     f"{name}:{sentence.line}: edits {before.start} {before.end} and {after.start} "

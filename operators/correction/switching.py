@@ -84,7 +84,7 @@ def switch_language(
     Raises:
         ValueError: as `candidate_spans`, or edits that overlap.
     """
-    edits = [edit for edit in correct.edits_of(correct.annotators[0])]
+    edits = list(correct.edits_of(correct.annotators[0]))
     chosen: dict[Span, tuple[str, ...]] = {}
     drawn, eligible = 0, False
     pieces = [(0, len(correct.tokens))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,4 +55,4 @@ LEARNERS = {
 
 def switch_points(tags: Sequence[object]) -> int:
     """How often the language changes from one token to the next."""
-    return sum(before != after for before, after in zip(tags, tags[1:], strict=False))
+    return sum(before != after for before, after in itertools.pairwise(tags))

@@ -42,7 +42,8 @@ def phrase_pairs(
 
     A pair of spans is consistent if it holds a link and no word of either is linked outside of the
     other (Koehn et al. 2003). Target words without a link at the border go with the phrase or not:
-    both are given. Pairs that hold no letter on a side are left out.
+    both are given. Pairs without a letter on a side, and pairs in which the sides do not have as
+    many punctuation signs, are left out.
 
     Args:
         source, target: words.
@@ -62,9 +63,7 @@ def phrase_pairs(
                 low, high = min(low, j), max(high, j)
             if high < 0 or high - low >= longest:
                 continue
-            inside = all(
-                start <= i < end for j in range(low, high + 1) for i in by_target[j]
-            )
+            inside = all(start <= i < end for j in range(low, high + 1) for i in by_target[j])
             if not inside:
                 continue
             first = low
@@ -78,7 +77,12 @@ def phrase_pairs(
                 first -= 1
                 if first < 0 or by_target[first] or high - first >= longest:
                     break
-    return [pair for pair in found if all(map(_LETTER.search, (" ".join(s) for s in pair)))]
+    return [pair for pair in found if _is_of_words(pair)]
+
+
+def _is_of_words(pair: Pair) -> bool:
+    signs = [sum(_LETTER.search(word) is None for word in side) for side in pair]
+    return signs[0] == signs[1] and signs[0] < len(pair[0]) and signs[1] < len(pair[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +98,18 @@ class PhraseTable:
         is_spaced: whether words of the other language are written with spaces between them.
     """
 
-    def __init__(self, best: Mapping[tuple[str, ...], tuple[str, ...]], is_spaced: bool = True) -> None:
+    def __init__(
+        self, best: Mapping[tuple[str, ...], tuple[str, ...]], is_spaced: bool = True
+    ) -> None:
         self.is_spaced = is_spaced
         self._best = dict(best)
         self._longest = max(map(len, self._best), default=0)
 
     @classmethod
     def from_counts(
-        cls, counts: Iterable[tuple[tuple[str, ...], tuple[str, ...], float]], is_spaced: bool = True
+        cls,
+        counts: Iterable[tuple[tuple[str, ...], tuple[str, ...], float]],
+        is_spaced: bool = True,
     ) -> PhraseTable:
         """From (source words, target words, count); source words are compared without case.
 
