@@ -5,6 +5,7 @@ from operators.plotting.curves import learning_curves
 from operators.plotting.densities import histogram_with_density
 from operators.plotting.histograms import histogram
 from operators.plotting.interval_plot import intervals
+from operators.plotting.scatter import scatter_groups
 
 __all__ = [
     "bars_by_language",
@@ -12,4 +13,5 @@ __all__ = [
     "histogram_with_density",
     "intervals",
     "learning_curves",
+    "scatter_groups",
 ]
