@@ -327,7 +327,7 @@ class Space(Stage):
 
     class Config(Corpora):
         dimensions: int = Field(100, ge=1, description="of the vectors")
-        window: int = Field(5, ge=1, description="words on either side that count as near")
+        window: int = Field(2, ge=1, description="words on either side that count as near")
         largest: int = Field(20_000, ge=2, description="words at most, the most frequent ones")
         min_count: int = Field(5, ge=1, description="rarer (<) words are left out")
         smoothing: float = Field(
@@ -416,7 +416,7 @@ class Vectors(RowStage):
     """A vector for each usage, from a language model or from counts.
 
     A language model, masked or causal, gives the mean of its last layers over the word's tokens. A
-    space of `semantics.space` gives the weighted mean of the words around it (Schütze 1998).
+    space of `semantics.space` gives weighted sums of the words on either side (Schütze 1998).
     """
 
     word = "semantics.vectors"
@@ -424,10 +424,7 @@ class Vectors(RowStage):
 
     class Config(StageConfig):
         layers: int = Field(4, ge=1, description="last layers to average; language models only")
-        window: int | None = Field(
-            None, ge=1, description="words on either side; spaces only; default 4 times that of "
-            "the space",
-        )  # fmt: skip
+        window: int = Field(5, ge=1, description="words on either side; spaces only")
         hub: str | None = Field(
             None, description="name of a model on the hub, or its folder, where no model is given"
         )
@@ -473,7 +470,7 @@ class Vectors(RowStage):
                 np.load(Path(folder, "vectors.npy")).astype(np.float64),
                 np.load(Path(folder, "shares.npy")),
             )
-            self.window = self.config.window or 4 * settings["window"]
+            self.window = self.config.window
             return
         from operators.semantics.contextual import load_encoder
 
@@ -524,9 +521,14 @@ class Shift(Stage):
     libraries = ("scikit-learn", "numpy")
 
     class Config(StageConfig):
-        center: bool = Field(
-            True, description="take the mean of all usages off each vector: those of a language "
-            "model all point one way",
+        center: Literal["period", "all", "none"] = Field(
+            "period", description="what is taken off each vector: the mean of all usages of its "
+            "corpus, so that what sets the corpora apart as a whole is no change of a word; the "
+            "mean of all usages; nothing",
+        )  # fmt: skip
+        standardize: bool = Field(
+            False, description="bring each dimension to the same spread: a few of a language "
+            "model's rule all cosines (Timkey and van Schijndel 2021)",
         )  # fmt: skip
         max_senses: int = Field(6, ge=1, description="senses of a word at most")
         least_silhouette: float = Field(
@@ -545,7 +547,8 @@ class Shift(Stage):
     inputs = {"usages": Input(Kind.DOCUMENTS, "usages with vectors, of semantics.vectors")}
     outputs = {
         "shift": Output(
-            Kind.METRICS, "prt, apd, jsd by word (weight: usages); sense_gain by word and sense"
+            Kind.METRICS,
+            "prt, prt_excess, apd, jsd by word (weight: usages); sense_gain by word and sense",
         ),
         "senses": Output(Kind.DOCUMENTS, "usages with their sense, the most typical first"),
         "report": Output(Kind.REPORT, "report.md and the figures"),
@@ -563,9 +566,8 @@ class Shift(Stage):
         # By id: what becomes of a word does not depend on the order of its rows.
         table = table.sort_by("id")
         vectors = np.array(table.column("vector").to_pylist(), dtype=np.float64)
-        if self.config.center:
-            vectors = vectors - vectors.mean(axis=0)
-        usages = table.drop_columns("vector").select(USAGES.names).to_pylist()
+        usages = table.select(USAGES.names).to_pylist()
+        vectors = self._centred(vectors, [usage["period"] for usage in usages])
         rows: list[dict[str, Any]] = []
         senses: list[dict[str, Any]] = []
         for done, word in enumerate(words, start=1):
@@ -595,6 +597,19 @@ class Shift(Stage):
         context.metric("words", len(words))
         context.metric("words_changed", sum(row["q_value"] <= 0.05 for row in by_word.values()))
 
+    def _centred(self, vectors: Any, periods: Sequence[str]) -> Any:
+        parts = [np.ones(len(periods), bool)]
+        if self.config.center == "period":
+            parts = [np.array([p == period for p in periods]) for period in (OLD, MODERN)]
+        if self.config.center != "none":
+            vectors = vectors.copy()
+            for part in parts:
+                vectors[part] -= vectors[part].mean(axis=0)
+        if self.config.standardize:
+            spread = vectors.std(axis=0)
+            vectors = vectors / np.where(spread > 0, spread, 1.0)
+        return vectors
+
     def _word(
         self, word: str, usages: Sequence[Mapping[str, Any]], vectors: Any
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -619,6 +634,9 @@ class Shift(Stage):
                  expected=shift.expected, p_value=shift.p_value)
             for name, shift in measured.items()
         ]  # fmt: skip
+        # What is above the level of chance: few usages look far apart by themselves.
+        excess = measured["prt"].value - measured["prt"].expected
+        rows.append(_row(word, "prt_excess", excess, size))
         rows.append(_row(word, "senses", float(found.count), size))
         rows.append(_row(word, "silhouette", found.silhouette, size))
         shares = [sense_distribution(found.labels[side], found.count) for side in (~is_new, is_new)]

@@ -16,7 +16,7 @@ def figures(
     senses: Sequence[Mapping[str, Any]],
     vectors: Mapping[str, Any],
 ) -> dict[str, bytes]:
-    """Words by their PRT with intervals, and the usages of the first of them in two dimensions.
+    """Words by their PRT above chance, with intervals; usages of the first of them in the plane.
 
     Args:
         rows, senses: of the outputs of the stage.
@@ -29,12 +29,11 @@ def figures(
     made = {
         "shift": intervals(
             [row["id"] for row in shown],
-            [row["value"] for row in shown],
-            [row["low"] for row in shown],
-            [row["high"] for row in shown],
+            [row["value"] - row["expected"] for row in shown],
+            [row["low"] - row["expected"] for row in shown],
+            [row["high"] - row["expected"] for row in shown],
             title="Words by how far they moved",
-            xlabel="PRT: cosine distance of the centroids",
-            zero_line=False,
+            xlabel="PRT above chance: cosine distance of the centroids",
         )
     }
     top = ranked[0]["id"]
@@ -96,9 +95,9 @@ def report(
 
 
 def by_shift(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows of PRT, largest first, equals by their word."""
+    """The rows of PRT, those furthest above chance first, equals by their word."""
     found = [row for row in rows if row["metric"] == "prt"]
-    return sorted(found, key=lambda row: (-row["value"], row["id"]))
+    return sorted(found, key=lambda row: (row["expected"] - row["value"], row["id"]))
 
 
 def _place(usage: Mapping[str, Any]) -> tuple[bool, int, str]:

@@ -1,0 +1,1 @@
+"""Measurements by part of the project: each module has `measure() -> str`, a Markdown section."""
