@@ -33,7 +33,7 @@ def test_sentences_edits_and_annotators_are_read():
 
 
 def test_a_file_is_written_as_it_was_read():
-    assert "".join(map(format_m2, read(FILE))).startswith(FILE.split("\n\nS No")[0])
+    assert "".join(map(format_m2, read(FILE))).startswith(FILE.split("\n\nS No", maxsplit=1)[0])
     again = read("".join(map(format_m2, read(FILE))))
     assert [s.edits for s in again] == [s.edits for s in read(FILE)]
 

@@ -1,5 +1,7 @@
 """Code-switched sentences: what is chosen, what is said otherwise, which errors come back."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,8 @@ from operators.correction import (
     switch_points,
 )
 
-TOKENS = tuple("the old man sat on a chair in the sun .".split())
+SENTENCE = "the old man sat on a chair in the sun ."
+TOKENS = tuple(SENTENCE.split())
 ERRORS = (Edit(1, 1, ("very",), "U:ADV"), Edit(3, 4, ("sit",), "R:VERB:TENSE"),
           Edit(7, 8, ("at",), "R:PREP"), Edit(9, 10, ("sky",), "Um"))  # fmt: skip
 TREE = ("(S (NP (DT the) (JJ old) (NN man)) (VP (VBD sat) (PP (IN on) (NP (DT a) (NN chair)))"
@@ -34,9 +37,7 @@ def upper(tokens):
 def switch(sentence=None, translate=upper, seed=0, **settings):
     sentence = sentence or Sentence(TOKENS, ERRORS)
     settings.setdefault("phrases", constituents(parse_brackets(TREE)[1], len(TOKENS)))
-    return switch_language(
-        sentence, translate, generator=np.random.default_rng(seed), **settings
-    )
+    return switch_language(sentence, translate, generator=np.random.default_rng(seed), **settings)
 
 
 def first(method, **settings):
@@ -207,7 +208,8 @@ def test_a_tree_whose_brackets_do_not_match_is_refused(tree):
 
 
 def test_chunks_begin_at_marker_words_and_hold_more_than_these():
-    tokens = "She lives in the old house , and they have never seen it .".split()
+    sentence = "She lives in the old house , and they have never seen it ."
+    tokens = sentence.split()
     chunks = [tuple(tokens[c.start : c.end]) for c in marker_chunks(tokens)]
     assert chunks == [("lives",), ("in", "the", "old", "house"), ("have", "never", "seen")]
     assert [c.label for c in marker_chunks(tokens)] == ["VP", "PP", "VP"]
@@ -216,5 +218,5 @@ def test_chunks_begin_at_marker_words_and_hold_more_than_these():
 @given(st.lists(st.sampled_from(["the", "in", "she", "cat", "sat", ",", ".", "has", "and"])))
 def test_chunks_do_not_overlap_and_are_never_the_whole_sentence(tokens):
     chunks = marker_chunks(tokens)
-    assert all(a.end <= b.start for a, b in zip(chunks, chunks[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(chunks))
     assert all(0 < c.end - c.start < len(tokens) for c in chunks)
