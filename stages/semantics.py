@@ -535,8 +535,8 @@ class Shift(Stage):
             0.1, ge=-1, le=1, description="a worse (<) division into senses is none"
         )
         unit: Literal["usage", "document"] = Field(
-            "usage", description="what changes its corpus in the test; document needs several of "
-            "them in each corpus",
+            "document", description="what changes its corpus in the test; document needs several "
+            "of them in each corpus",
         )  # fmt: skip
         resamples: int = Field(1000, ge=100, description="of the bootstrap, and of the test")
         confidence: float = Field(0.95, gt=0, lt=1, description="of the intervals")

@@ -139,7 +139,6 @@ def score(texts: Sequence[str], seed: int, probability: float) -> dict[str, floa
         sizes.append(int(mine.sum()))
         found[name] = {
             "ours": prt.value - prt.expected,
-            "ours, chance by chapter": by_chapter.value - by_chapter.expected,
             "ours, PRT without chance level": prt.value,
             "ours, APD without chance level": shifts["apd"].value,
             "p": prt.p_value,

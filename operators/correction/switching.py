@@ -110,7 +110,8 @@ def switch_language(
                 chosen.update(found)
                 break
     spans = sorted(chosen)
-    kept, dropped = [], []
+    kept: list[Edit] = []
+    dropped: list[Edit] = []
     for edit in edits:
         swallowed = edit.type in dropped_types or any(edit.overlaps(*span) for span in spans)
         (dropped if swallowed else kept).append(edit)

@@ -46,7 +46,8 @@ def jensen_shannon(p: npt.ArrayLike, q: npt.ArrayLike) -> Any:
 def sense_distribution(senses: npt.ArrayLike, count: int) -> Floats:
     """Share of each of `count` senses among usages; zeros where there is no usage."""
     found = np.bincount(np.asarray(senses, np.int64), minlength=count).astype(np.float64)
-    return found / max(1.0, found.sum())
+    shares: Floats = found / max(1.0, float(found.sum()))
+    return shares
 
 
 def centroid_distances(old: Floats, new: Floats) -> Any:
@@ -61,4 +62,5 @@ def centroid_distances(old: Floats, new: Floats) -> Any:
 def unit(vectors: Floats) -> Floats:
     """Vectors of length 1; those without length stay."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    made: Floats = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return made

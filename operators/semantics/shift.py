@@ -21,8 +21,9 @@ class Shift:
         value: as measured.
         low, high: percentile interval of the bootstrap over usages, not below 0; the bias of the
             bootstrap (its mean is above the value: a drawn sample has less variety) is taken off.
-        expected: mean of the measure when usages, or documents, change their corpus by chance.
-        p_value: share of such shuffles that give as much (>=), the measured one counted among them.
+        expected: mean of the measure when usages change their corpus by chance.
+        p_value: share of shuffles of usages, or of whole units, that give as much (>=); the
+            measured division counts among them.
     """
 
     value: float
@@ -49,8 +50,9 @@ def measure_shift(
     2021, D21-1567, test so): what is above it is change.
 
     Usages of one document resemble each other. With `units`, whole units change their corpus in the
-    permutation, and whole units are drawn in the bootstrap: then what only tells two books apart is
-    not taken for change. It needs several units in each corpus.
+    test, and whole units are drawn in the bootstrap: then what only tells two books apart is not
+    taken for change. It needs several units in each corpus. `expected` is of single usages all the
+    same: it ranks words better.
 
     Senses stay as they were found in all usages; the interval does not say how sure they are.
 
@@ -92,8 +94,11 @@ def measure_shift(
     drawn = sums.measures(
         _draws(generator, resamples, ~of_new), _draws(generator, resamples, of_new)
     )
-    shuffled = generator.permuted(np.tile(of_new, (resamples, 1)), axis=1)
-    chance = sums.measures((~shuffled).astype(float), shuffled.astype(float))
+    tested = _shuffled(sums, of_new, generator, resamples)
+    chance = tested
+    if units is not None:
+        alone = _Sums(points, labels, np.arange(len(points)))
+        chance = _shuffled(alone, new, generator, resamples)
     tail = (1 - confidence) / 2
     made = {}
     for name in MEASURES:
@@ -101,7 +106,7 @@ def measure_shift(
         bias = drawn[name].mean() - value
         low, high = np.maximum(np.quantile(drawn[name], [tail, 1 - tail]) - bias, 0.0)
         # A shuffle that happens to be the measured division differs from it by rounding.
-        as_much = int((chance[name] >= value - 1e-12).sum())
+        as_much = int((tested[name] >= value - 1e-12).sum())
         made[name] = Shift(
             value, float(low), float(high), float(chance[name].mean()),
             (as_much + 1) / (resamples + 1),
@@ -135,6 +140,14 @@ class _Sums:
             "apd": 1 - (units[0] * units[1]).sum(axis=1),
             "jsd": jensen_shannon(shares[0], shares[1]),
         }
+
+
+def _shuffled(
+    sums: _Sums, is_new: npt.NDArray[np.bool_], generator: np.random.Generator, rounds: int
+) -> dict[str, Floats]:
+    """The measures after as many random divisions, with as many units in each corpus as before."""
+    drawn = generator.permuted(np.tile(is_new, (rounds, 1)), axis=1)
+    return sums.measures((~drawn).astype(float), drawn.astype(float))
 
 
 def _draws(generator: np.random.Generator, rounds: int, among: npt.NDArray[np.bool_]) -> Floats:
