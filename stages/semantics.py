@@ -532,7 +532,7 @@ class Shift(Stage):
         )  # fmt: skip
         max_senses: int = Field(6, ge=1, description="senses of a word at most")
         least_silhouette: float = Field(
-            0.1, ge=-1, le=1, description="a worse (<) division into senses is none"
+            0.05, ge=-1, le=1, description="a worse (<) division into senses is none"
         )
         unit: Literal["usage", "document"] = Field(
             "document", description="what changes its corpus in the test; document needs several "

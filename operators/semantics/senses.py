@@ -32,7 +32,7 @@ def find_senses(
     vectors: npt.ArrayLike,
     *,
     most: int = 8,
-    least_silhouette: float = 0.1,
+    least_silhouette: float = 0.05,
     smallest: int = 2,
     seed: int,
 ) -> Senses:
