@@ -6,8 +6,8 @@
 nothing has changed. Then pseudo-words are planted: one that stands for A in the old half and, with
 probability p, for B of the same frequency in the modern one; and controls that stand for A in both.
 AUC is the chance that a planted word ranks above a control. Beside: PRT of context vectors with
-both sides in one (Schütze 1998; weights as ours) without centring or chance level, and PPMI-SVD vectors
-aligned by Procrustes (Hamilton et al. 2016).
+both sides in one (Schütze 1998; weights as ours) without centring or chance level, and PPMI-SVD
+vectors aligned by Procrustes (Hamilton et al. 2016).
 
 **Code-switching.** Learner sentences with a phrase in Chinese; share of the second language and
 switch points, beside the statistics of real learners (Chan et al. 2024).
