@@ -21,7 +21,7 @@ def save_model(model: PreTrainedModel, folder: str | Path) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _no_progress_bars():
+    with no_progress_bars():
         model.save_pretrained(folder)
 
 
@@ -39,7 +39,7 @@ def load_model(folder: str | Path, device: str = "auto") -> PreTrainedModel:
     if not (folder / "config.json").is_file():
         # Without this, a wrong path is taken for the name of a repository on the internet.
         raise FileNotFoundError(f"no model in {folder}: config.json is missing")
-    with _no_progress_bars():
+    with no_progress_bars():
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             local_files_only=True,
@@ -51,7 +51,7 @@ def load_model(folder: str | Path, device: str = "auto") -> PreTrainedModel:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Without the bars transformers draws on stderr, which in a pipeline's log are only noise."""
     from transformers.utils import logging
 

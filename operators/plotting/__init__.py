@@ -2,7 +2,16 @@
 
 from operators.plotting.bars import bars_by_language
 from operators.plotting.curves import learning_curves
+from operators.plotting.densities import histogram_with_density
 from operators.plotting.histograms import histogram
 from operators.plotting.interval_plot import intervals
+from operators.plotting.scatter import scatter_groups
 
-__all__ = ["bars_by_language", "histogram", "intervals", "learning_curves"]
+__all__ = [
+    "bars_by_language",
+    "histogram",
+    "histogram_with_density",
+    "intervals",
+    "learning_curves",
+    "scatter_groups",
+]

@@ -10,8 +10,8 @@ from stages.contract import Input, Output, RowStage, StageConfig
 from stages.kinds import Kind
 
 WORDS = list(vocabulary())
-FAMILIES = {"corpus", "alignment", "tokenizer", "editing", "weighting", "training", "evaluation",
-            "report"}  # fmt: skip
+FAMILIES = {"corpus", "alignment", "correction", "tokenizer", "editing", "semantics", "weighting",
+            "training", "evaluation", "report"}  # fmt: skip
 
 
 @pytest.fixture(params=WORDS)
