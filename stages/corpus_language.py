@@ -1,4 +1,4 @@
-"""Language identification and sentences: what a document is written in, and what it says one by one."""
+"""The language of documents, and their sentences."""
 
 from __future__ import annotations
 

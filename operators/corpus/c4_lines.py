@@ -68,7 +68,7 @@ def keep_c4_lines(
     )  # fmt: skip
     lines = int(at[-1])
     dropping = np.array([name in rules for name in VERDICTS])[verdicts[:lines]]
-    buffer = data.tobytes() if not len(data) else memoryview(np.ascontiguousarray(data))
+    buffer = memoryview(data)  # type: ignore[arg-type]
     kept, changed = [], []
     for index, text in enumerate(texts.to_pylist()):
         first, last = at[index], at[index + 1]

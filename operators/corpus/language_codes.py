@@ -1,4 +1,4 @@
-"""Names of languages: from what files write (en, en-US, pt_BR, eng_Latn) to ISO 639-3 and script."""
+"""Names of languages: from what files write (en, en-US, eng_Latn) to ISO 639-3 and script."""
 
 from __future__ import annotations
 

@@ -303,7 +303,7 @@ def _phrase(codes, start, stop):
             java = java or _begins(codes, i, stop, _JAVA)
         elif codes[i] == _BRACE:
             curly = True
-        elif (code == 116 or code == 112 or code == 99 or code == 117) and not policy:
+        elif code in (116, 112, 99, 117) and not policy:
             for words in _POLICIES:
                 policy = policy or _begins(codes, i, stop, words)
     if java:
@@ -437,7 +437,9 @@ def _strip(classes, start, stop):
 
 
 @njit(cache=True)
-def measure(data, offsets, table, spaced, stop_words, short_line, min_words, max_word_length, out):
+def measure(  # noqa: PLR0915 - one row, one column after the other
+    data, offsets, table, spaced, stop_words, short_line, min_words, max_word_length, out
+):
     """The signals of each text, one row of `out` a text; `out` is float64 [texts, signals]."""
     longest = 0
     for text in range(len(offsets) - 1):
