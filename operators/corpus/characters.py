@@ -34,15 +34,15 @@ ff0e ff1f ff61 10a56-10a57 10f55-10f59 10f86-10f89 11047-11048 110be-110c1 11141
 """
 # Thai, Lao, Tibetan, Myanmar, Khmer, kana, Han: blocks of the scripts written without spaces.
 _ALONE = "e00-eff f00-fff 1000-109f 1780-17ff 3040-30ff 3400-4dbf 4e00-9fff f900-faff 20000-323af"
-# From here on there are Han characters, and a handful of others that no corpus is judged by.
-_FIRST_OF_HAN = 0x20000
+# Behind the last Han characters there are variation selectors, and nothing that is written.
+_BEHIND_HAN = 0x32400
 
 
 @cache
 def character_classes() -> npt.NDArray[np.uint8]:
     """uint8 [0x110000]: the classes of each code point, added up."""
-    table = np.full(sys.maxunicode + 1, LETTER | WORD, np.uint8)
-    for code in range(_FIRST_OF_HAN):
+    table = np.zeros(sys.maxunicode + 1, np.uint8)
+    for code in (*range(_BEHIND_HAN), *range(0xE0000, 0xE0200)):
         character = chr(code)
         category = unicodedata.category(character)
         table[code] = (

@@ -73,19 +73,21 @@ class _Decompressed:
         if ending == ".zst":
             import pyarrow as pa
 
-            self._stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")
+            self._one_piece: Any = pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd").read
         elif ending == ".gz":
-            self._stream = gzip.GzipFile(fileobj=raw)
+            self._one_piece = gzip.GzipFile(fileobj=raw).read1
         else:
-            self._stream = {".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}[ending](raw)
+            self._one_piece = {".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}[ending](raw).read1
 
     @property
     def failure(self) -> Exception | None:
         return self._raw.failure
 
     def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes; b"" at the end."""
         try:
-            content = bytes(self._stream.read(size) if size >= 0 else self._stream.read())
+            # One piece at a time: `read` loses what it has when the stream turns out to be cut.
+            content = bytes(self._one_piece(CHUNK if size < 0 else size))
         except (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
             if self.failure is not None:
                 raise self.failure from error
