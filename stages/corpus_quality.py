@@ -26,10 +26,10 @@ class Measure(RowStage):
     conserves = ("documents", ("signals",))
 
     class Config(StageConfig):
-        words: Literal["tokens", "spaced"] = Field(
-            "tokens",
-            description="tokens: runs of letters, of digits, and of one symbol; spaced: the pieces "
-            "between white space",
+        words: Literal["spaced", "tokens"] = Field(
+            "spaced",
+            description="spaced: the pieces between white space; tokens: runs of letters and "
+            "digits, and of one symbol, as a tokenizer for parsers cuts them",
         )
         stop_words: list[str] = Field(
             ["the", "be", "to", "of", "and", "that", "have", "with"],

@@ -55,7 +55,7 @@ SIGNALS: dict[str, str] = {
 def measure_quality(
     texts: pa.Array,
     *,
-    words: Literal["spaced", "tokens"] = "tokens",
+    words: Literal["spaced", "tokens"] = "spaced",
     stop_words: Sequence[str] = STOP_WORDS,
     short_line: int = 30,
     min_words_per_line: int = 3,

@@ -96,7 +96,8 @@ def gettext_pairs(
         return
     for number, entry in enumerate(catalog, start=1):
         id_ = f"{address}#{number}"
-        place = f"{address}:{entry.linenum}" if entry.linenum else id_
+        line = getattr(entry, "linenum", None)  # a compiled catalog has no lines
+        place = f"{address}:{line}" if line else id_
         if entry.obsolete:
             yield Bad(id_, address, "obsolete", f"{place}: is marked as obsolete",
                       text=beginning(entry.msgid))  # fmt: skip

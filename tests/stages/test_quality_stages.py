@@ -94,7 +94,7 @@ def test_a_document_that_was_not_measured_is_an_error_that_names_it(run_stage, c
 
 def test_a_rule_on_no_signal_names_those_there_are(run_stage, corpus, measured):
     with pytest.raises(
-        ValueError, match='no signal is called "wrods".*there are characters, words'
+        ValueError, match=r'no signal is called "wrods".*there are characters, words'
     ):
         select(run_stage, corpus, measured, minimum={"wrods": 1})
     with pytest.raises(ValueError, match="none: connect the input signals"):
@@ -186,7 +186,7 @@ def test_a_language_that_the_source_gave_can_stay(run_stage, documents):
     text = SPOKEN["deu_Latn"]
     given = documents(
         {"a": {"text": text, "language": "nds_Latn"}, "b": {"text": text, "language": None}}
-    )  # noqa: E501
+    )
     ran = run_stage(Language, {"documents": given}, replace="unknown")
     assert [row["language"] for row in ran.rows("documents")] == ["nds_Latn", "deu_Latn"]
     assert [row["language"] for row in ran.rows("scores")] == ["deu_Latn", "deu_Latn"]
