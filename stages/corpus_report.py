@@ -12,7 +12,7 @@ import pyarrow as pa
 from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
 from stages.kinds import REPORT
 
-NO_BARS = 24  # reasons a figure has room for
+MOST_BARS = 24  # reasons a figure has room for
 
 
 class Report(Stage):
@@ -38,30 +38,33 @@ class Report(Stage):
     outputs = {"report": Output(Kind.REPORT, "report.md and a PNG a figure")}
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
-        from operators.plotting import bars_by_language, histogram
+        from operators.plotting import histogram, tallies
 
         kept = inputs["documents"].rows
         reasons = count_reasons(inputs["dropped"])
         languages = _counts([inputs["documents"]], "language")
         signals = inputs.get("signals") or []
         files = {
-            "dropped.png": bars_by_language(
-                dict(reasons.most_common(NO_BARS)),
+            "dropped.png": tallies(
+                dict(reasons.most_common(MOST_BARS)),
                 title=f"{sum(reasons.values()):,} rows dropped, {kept:,} kept",
-                ylabel="rows",
+                xlabel="rows dropped by the first rule they broke",
             ),
-            "languages.png": bars_by_language(
-                dict(languages.most_common(NO_BARS)), title="Languages of what is kept",
-                ylabel="rows",
+            "languages.png": tallies(
+                dict(languages.most_common(MOST_BARS)),
+                title="Languages of what is kept",
+                xlabel="rows",
             ),
-        }  # fmt: skip
+        }
         for name in self._drawn(signals, reasons):
             values = _column(signals, name)
             finite = values[np.isfinite(values)]
-            # A long tail hides where most values lie: it is drawn in the last bin, and said.
+            # A long tail hides where most values lie: it is drawn in the last bin, and said so.
             end = float(np.quantile(finite, 0.99)) if len(finite) else 0.0
             tail = int((finite > end).sum())
-            label = name.replace("_", " ") + (f" ({tail} above {end:.4g} there)" if tail else "")
+            label = name.replace("_", " ") + (
+                f" (last bin: {tail:,} above {end:.4g})" if tail else ""
+            )
             files[f"{name}.png"] = histogram(
                 np.minimum(values, end), bins=self.config.bins, title=name, xlabel=label
             )
@@ -110,7 +113,7 @@ class Report(Stage):
             ]
             lines.append("")
         lines += ["| language kept | rows |", "|---|---:|"]
-        lines += [f"| {name} | {count:,} |" for name, count in languages.most_common(NO_BARS)]
+        lines += [f"| {name} | {count:,} |" for name, count in languages.most_common(MOST_BARS)]
         lines += ["", *(f"![{name}]({name})" for name in figures)]
         return "\n".join(lines) + "\n"
 

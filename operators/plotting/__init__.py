@@ -4,5 +4,6 @@ from operators.plotting.bars import bars_by_language
 from operators.plotting.curves import learning_curves
 from operators.plotting.histograms import histogram
 from operators.plotting.interval_plot import intervals
+from operators.plotting.tallies import tallies
 
-__all__ = ["bars_by_language", "histogram", "intervals", "learning_curves"]
+__all__ = ["bars_by_language", "histogram", "intervals", "learning_curves", "tallies"]
