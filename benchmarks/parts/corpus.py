@@ -204,13 +204,13 @@ def measure() -> str:
     """The section of RESULTS.md."""
     books = chapters()
     some = books[:: len(books) // 100][:100]
-    rows = [speed(some, "spaced", 3)[0], speed(some[:30], "tokens", 2)[0]]
+    rows = [speed(some, "spaced", 3)[0], speed(some[:15], "tokens", 2)[0]]
     small = short_texts()
     agreed = [
         *agreement(books[::4], "spaced", "chapters"),
         *agreement(small, "spaced", "FLORES, UDHR"),
-        *agreement(some[:40], "tokens", "chapters"),
-        *agreement(small[:300], "tokens", "FLORES"),
+        *agreement(some[:20], "tokens", "chapters"),
+        *agreement(small[:100], "tokens", "FLORES"),
     ]
     return (
         "`python -m benchmarks.parts.corpus`, one core\n\n" + TABLE + "\n".join(rows)

@@ -75,7 +75,8 @@ def split_sentences(text: str, language: str = "eng_Latn") -> list[str]:
     Joined by white space, the sentences hold every other character of the text, in order.
     `language` is a FLORES-200 code; its first three letters choose the abbreviations, the Greek
     question mark ";" (ell), the Armenian stop typed as ":" (hye), ordinals such as "3." (deu, dan,
-    ces, ...) and the closing "»" after a space (fra). An unknown language gets the rules that all share.
+    ces, ...) and the closing "»" after a space (fra). An unknown language gets the rules that all
+    share.
 
     A sentence ends
 
