@@ -151,15 +151,20 @@ def agreement(texts: Sequence[str], words: str, what: str) -> Iterator[str]:
 def one_long_line() -> str:
     """Memory while a line of 1 GB is read and set aside."""
     script = textwrap.dedent("""
-        import resource, sys, time
+        import re, sys, time
+        from pathlib import Path
         from stages.corpus import Documents
         from stages.sources import Columns, Limits, read_sources
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        def peak():  # not ru_maxrss: a child inherits its parent's
+            return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+        before = peak()
         began = time.perf_counter()
         found = list(read_sources([sys.argv[1]], Columns(), None, Limits()))
         reading = time.perf_counter() - began
         Documents(Documents.Config(sources=[sys.argv[1]])).sources()
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        after = peak()
         print(f"{len(found)} rows ({', '.join(type(f).__name__ for f in found)}), {reading:.1f} s, "
               f"{(after - before) / 1024:.0f} MiB above {before / 1024:.0f} MiB")
     """)
