@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DIGEST_BYTES = 16
+PIECE_BYTES = 2**22
 
 
 def cache_folder() -> Path:
@@ -28,7 +29,7 @@ def local_hashes(paths: Iterable[Path]) -> dict[Path, str]:
     marks = {path: f"{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stamps.items()}
     return _remembered(
         {path: (str(path.resolve()), mark) for path, mark in marks.items()},
-        lambda path: hash_content(path.read_bytes()),
+        lambda path: _hash_opened(path.open("rb")),
     )
 
 
@@ -41,12 +42,21 @@ def remote_hashes(filesystem: Any, infos: Mapping[str, Mapping[str, Any]]) -> di
         # Where the store says nothing but a size, the content is read each time.
         mark = ":".join([str(info.get("size")), *told]) if told else ""
         marks[path] = (str(filesystem.unstrip_protocol(path)), mark)
-    return _remembered(marks, lambda path: hash_content(filesystem.cat_file(path)))
+    return _remembered(marks, lambda path: _hash_opened(filesystem.open(path, "rb")))
 
 
 def hash_content(content: bytes) -> str:
     """Hex digest of some bytes."""
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def _hash_opened(stream: Any) -> str:
+    """The same of a file, which may be larger than memory."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    with stream:
+        while piece := stream.read(PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _remembered(marks: Mapping[Any, tuple[str, str]], compute: Any) -> dict[Any, str]:

@@ -21,7 +21,8 @@ from stages.contract import (
     StageConfig,
 )
 from stages.kinds import DOCUMENTS, DROPPED
-from stages.sources import Columns, open_source, read_sources
+from stages.quarantine import Quarantine, Written
+from stages.sources import Bad, Columns, Limits, open_source, read_sources
 
 SHARD_ROWS = Field(
     512,
@@ -30,19 +31,45 @@ SHARD_ROWS = Field(
 )
 
 
+class Reading(StageConfig):
+    """How files are read, and what becomes of those that cannot be."""
+
+    max_files: int | None = Field(
+        None, gt=0, description="files to take of each source at most; default all"
+    )
+    max_bytes: int = Field(
+        64 * 2**20, gt=0, description="of one document or line; a longer one is dropped unread"
+    )
+    invalid_utf8: Literal["drop", "replace"] = Field(
+        "drop", description="replace: U+FFFD stands for what is no UTF-8, and the document stays"
+    )
+    on_bad_input: Literal["drop", "fail"] = Field(
+        "drop", description="drop: what cannot be read is in `dropped`; fail: the first ends all"
+    )
+    max_bad_fraction: float = Field(
+        0.5, ge=0, le=1, description="of what was found; a larger (>) bad share fails the stage"
+    )
+    shard_rows: int = SHARD_ROWS
+
+    def limits(self) -> Limits:
+        return Limits(self.max_bytes, self.invalid_utf8)
+
+
 class Documents(Stage):
     """Read documents from sources by URL: files, data sets, the running Python's own documentation.
 
-    A changed or new file changes the key; an untouched one costs nothing.
+    A changed or new file changes the key; an untouched one costs nothing. What cannot be read is in
+    `dropped` with its reason, and the rest goes on.
     """
 
     word = "corpus.documents"
+    libraries = ("trafilatura", "pypdfium2")
 
-    class Config(StageConfig):
+    class Config(Reading):
         sources: list[str] = Field(
             min_length=1,
-            description="URLs: files and globs on any filesystem (txt, md, jsonl, parquet, arrow, "
-            "html), hf://NAME, python-docs://, sample://parallel",
+            description="URLs: files and globs on any filesystem (txt, md, jsonl, csv, tsv, "
+            "parquet, arrow, html, pdf, warc, wet), hf://NAME, python-docs://, sample://parallel",
         )
         text_field: str = Field("text", description="field with the text, in structured files")
         id_field: str | None = Field(
@@ -55,12 +82,11 @@ class Documents(Stage):
         language: str = Field(
             "und", description="language where the source does not say, such as eng_Latn"
         )
-        max_files: int | None = Field(
-            None, gt=0, description="files to take of each source at most; default all"
-        )
-        shard_rows: int = SHARD_ROWS
 
-    outputs = {"documents": Output(Kind.DOCUMENTS, "one row a document, with id and source")}
+    outputs = {
+        "documents": Output(Kind.DOCUMENTS, "one row a document, with id and source"),
+        "dropped": Output(Kind.DROPPED, "what could not be read, with the reason"),
+    }
 
     def _columns(self) -> Columns:
         config = self.config
@@ -76,32 +102,37 @@ class Documents(Stage):
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
         config = self.config
-        rows: list[dict[str, Any]] = []
+        written = Written(outputs["documents"], DOCUMENTS, config.shard_rows)
+        quarantine = Quarantine(outputs["dropped"], config)
         seen: set[str] = set()
-        for document in read_sources(config.sources, self._columns(), config.max_files):
-            if document.id in seen:
+        for found in read_sources(
+            config.sources, self._columns(), config.max_files, config.limits()
+        ):
+            if isinstance(found, Bad):
+                quarantine.add(found)
+                continue
+            if found.id in seen:
                 raise ValueError(
-                    f'two documents have the id "{document.id}" (one from {document.source}); '
+                    f'two documents have the id "{found.id}" (one from {found.source}); '
                     "ids must be unique"
                 )
-            seen.add(document.id)
-            rows.append(
+            seen.add(found.id)
+            written.add(
                 {
-                    "id": document.id,
-                    "text": document.text,
-                    "language": document.language or config.language,
-                    "source": document.source,
-                    "group": document.group,
+                    "id": found.id,
+                    "text": found.text,
+                    "language": found.language or config.language,
+                    "source": found.source,
+                    "group": found.group,
                     "edits": [],
-                }
+                },
+                len(found.text),
             )
-            if len(rows) == config.shard_rows:
-                outputs["documents"].write(pa.Table.from_pylist(rows, DOCUMENTS))
-                rows = []
-                context.progress(len(seen), unit="documents")
-        if rows or not seen:
-            outputs["documents"].write(pa.Table.from_pylist(rows, DOCUMENTS))
-        context.metric("documents", len(seen))
+            if written.rows % config.shard_rows == 0:
+                context.progress(written.rows, unit="documents")
+        quarantine.end(written.rows, context)
+        written.end()
+        context.metric("documents", written.rows)
 
 
 class Rules(StageConfig):

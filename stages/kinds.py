@@ -21,6 +21,7 @@ class Kind(StrEnum):
     TOKENIZER = "tokenizer"
     MODEL = "model"
     METRICS = "metrics"
+    SIGNALS = "signals"
     REPORT = "report"
     DROPPED = "dropped"
     QUARANTINED = "quarantined"
@@ -79,6 +80,9 @@ METRICS = pa.schema(
     ]
 )
 
+# Measured of rows, for rules to decide on: a row for each, and a float64 column a signal.
+SIGNALS = pa.schema([("id", pa.string())])
+
 REPORT = pa.schema([("id", pa.string()), ("media_type", pa.string()), ("content", pa.binary())])
 
 DROPPED = pa.schema(
@@ -99,6 +103,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     Kind.BITEXT: BITEXT,
     Kind.TOKENS: TOKENS,
     Kind.METRICS: METRICS,
+    Kind.SIGNALS: SIGNALS,
     Kind.REPORT: REPORT,
     Kind.DROPPED: DROPPED,
     Kind.QUARANTINED: QUARANTINED,

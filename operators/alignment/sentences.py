@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator
 
 # Sentence ends that need white space after them, and those of scripts that put none.
-_SPACED_ENDS = ".!?…؟۔።։"
-_UNSPACED_ENDS = "。！？｡।॥။។"
+_SPACED_ENDS = ".!?…؟۔።։፧፨܀܁܂᠃᠉߹‼⁇⁈⁉‽"
+# Han and kana, dandas, Burmese, Khmer ៕ ៚, Tibetan ༎, Ol Chiki, Meetei.
+_UNSPACED_ENDS = "。！？｡।॥။។។៕៚༎᱾᱿꯫"
 _GREEK_QUESTION_MARKS = ";\u037e"
+# What Armenians type for ։ (U+0589), which few keyboards have.
+_ARMENIAN_STOP = ":"
 _CLOSERS = "\"'”’»›)\\]}」』）】》〉〕"
 # These close in „German“ and »Danish«. Chinese opens with “ right after a sentence end.
 _CLOSERS_AND_OPENERS = "“‘«‹"
@@ -71,8 +74,9 @@ def split_sentences(text: str, language: str = "eng_Latn") -> list[str]:
 
     Joined by white space, the sentences hold every other character of the text, in order.
     `language` is a FLORES-200 code; its first three letters choose the abbreviations, the Greek
-    question mark ";" (ell), ordinals such as "3." (deu, dan, ces, ...) and the closing "»" after
-    a space (fra). An unknown language gets the rules that all share.
+    question mark ";" (ell), the Armenian stop typed as ":" (hye), ordinals such as "3." (deu, dan,
+    ces, ...) and the closing "»" after a space (fra). An unknown language gets the rules that all
+    share.
 
     A sentence ends
 
@@ -110,6 +114,7 @@ def _split_line(line: str, code: str) -> Iterator[str]:
 
 def _pattern(code: str) -> re.Pattern[str]:
     ends = _SPACED_ENDS + _UNSPACED_ENDS + (_GREEK_QUESTION_MARKS if code == "ell" else "")
+    ends += _ARMENIAN_STOP if code == "hye" else ""
     closers = _CLOSERS + ("" if code in _UNSPACED_LANGUAGES else _CLOSERS_AND_OPENERS)
     spaced_closer = "(?:[ \u00a0\u202f]»)?" if code == "fra" else ""
     # `re` keeps compiled patterns.

@@ -183,7 +183,7 @@ def test_a_bad_json_line_names_file_and_line(tmp_path, read):
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "fine"}\n{"text": \n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"bad\.jsonl:2: is not valid JSON"):
-        read(path)
+        read(path, on_bad_input="fail")
 
 
 def test_a_json_line_that_is_no_object_names_file_and_line(tmp_path, read):
@@ -383,7 +383,7 @@ def forbid_reading(monkeypatch):
     def fail(content):
         raise AssertionError("a file was read again")
 
-    monkeypatch.setattr(content_hash, "hash_content", fail)
+    monkeypatch.setattr(content_hash, "_hash_opened", fail)
 
 
 def test_a_changed_file_changes_its_hash_and_no_other(two_files):

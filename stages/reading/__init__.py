@@ -1,0 +1,1 @@
+"""Reading files, a module a family of formats: each gives what was read and what was bad."""
