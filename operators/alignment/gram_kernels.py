@@ -135,15 +135,24 @@ def unit_rows(values, begins):
 
 
 @njit(cache=True)
-def sketch(begins, hashes, values, salt, weight, out):
-    """Add weight * value to a place of the row that the hash chooses, with a sign it chooses too
-    (count sketch; Charikar, Chen and Farach-Colton 2002): scalar products stay as they are but for
-    noise of 1 / sqrt(width)."""
-    width = np.uint64(out.shape[1])
-    for k in range(len(begins) - 1):
-        for n in range(begins[k], begins[k + 1]):
-            x = _mix(np.uint64(salt), hashes[n])
-            step = weight * values[n]
-            if x >> np.uint64(63):
-                step = -step
-            out[k, (x & np.uint64(0xFFFFFFFF)) % width] += step
+def add_products(begins, columns, values, other_begins, other_rows, other_values, out):
+    """Add the products of sparse rows with other sparse rows, these given column by column.
+
+    `out[r, o]` grows by the sum of row r times row o, in the order of the columns.
+    """
+    for r in range(len(begins) - 1):
+        own = out[r]
+        for n in range(begins[r], begins[r + 1]):
+            column = columns[n]
+            value = values[n]
+            for m in range(other_begins[column], other_begins[column + 1]):
+                own[other_rows[m]] += value * other_values[m]
+
+
+@njit(cache=True)
+def salted(hashes, salt):
+    """Hashes that differ from those with another salt."""
+    out = np.empty_like(hashes)
+    for n in range(len(hashes)):
+        out[n] = _mix(np.uint64(salt), hashes[n])
+    return out

@@ -134,7 +134,7 @@ def weighted(
     """(1 + ln count) · weight for each gram of each bag, each bag's values of length 1 together.
 
     Args:
-        grams, weights: as `inverse_frequencies` gives them.
+        grams, weights: as `inverse_frequencies` gives them; a weight of 0 leaves a gram out.
         unseen: weight of a gram that is not among `grams`; None leaves it out.
 
     Returns:
@@ -143,10 +143,9 @@ def weighted(
     place = np.minimum(np.searchsorted(grams, bags.hashes), max(len(grams) - 1, 0))
     known = grams[place] == bags.hashes if len(grams) else np.zeros(len(bags.hashes), np.bool_)
     weight = np.where(known, weights[place] if len(grams) else 0.0, unseen or 0.0)
-    if unseen is None:
-        begins = np.concatenate([[0], np.cumsum(known)])[bags.begins]
-        bags = Bags(begins, bags.hashes[known], bags.counts[known])
-        weight = weight[known]
+    kept = weight > 0
+    begins = np.concatenate([[0], np.cumsum(kept)])[bags.begins]
+    bags, weight = Bags(begins, bags.hashes[kept], bags.counts[kept]), weight[kept]
     values = ((1 + np.log(bags.counts)) * weight).astype(np.float32)
     return bags, unit(values, bags.begins)
 

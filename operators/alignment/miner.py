@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -36,7 +35,9 @@ from operators.alignment.grams import (
 from operators.alignment.mining import (
     Margin,
     MinedPair,
+    MixedVectors,
     Retrieval,
+    cosines,
     mine_bitext,
 )
 from operators.alignment.words import PRIORS, learn_words
@@ -47,10 +48,10 @@ Side = Literal["source", "target"]
 SEEDS = pa.schema([("source", pa.string()), ("target", pa.string()), ("doubt", pa.float64())])
 
 # Chosen on rows 0-499 of FLORES dev, twelve languages, two folds; benchmarks/parts/bitext.py.
-_PROJECTION, _LETTERS, _CONSONANTS, _LEXICON, _LENGTH = 1.0, 2.0, 1.0, 0.5, 0.1
+_PROJECTION, _LETTERS, _CONSONANTS, _LEXICON, _LENGTH = 1.0, 3.0, 1.5, 0.5, 0.1
 _RIDGE = 1.0
 _DOUBT = 1.0  # ridge of a pair that was mined, beside that of a seed
-_WIDTH = 2048  # of the sketch of letters and lexicon
+_COMMON = 0.05  # of the seeds: letters in more of them say nothing and cost most of the time
 _ANCHORS = 1000  # seeds that span the projection at most
 _SPREAD = 32  # bumps over the logarithm of the length
 _ROWS = 2048  # texts at a time
@@ -68,7 +69,7 @@ class Miner:
         texts = {side: seeds[side].to_pylist() for side in ("source", "target")}
         doubts = seeds["doubt"].to_numpy()
         step = max(1, -(-len(doubts) // _ANCHORS))
-        self._words = _Lexicon(lexicon, texts)
+        self._lexicon = _Lexicon(lexicon, texts)
         self._projections = {
             side: _Projection(own[::step], doubts[::step]) for side, own in texts.items()
         }
@@ -83,35 +84,49 @@ class Miner:
         """Seeds (`SEEDS`) and lexicon (`PRIORS` of `learn_words`)."""
         return self._tables
 
-    @property
-    def width(self) -> int:
-        """Numbers in a vector."""
-        return self._projections["source"].width + _WIDTH + _SPREAD
+    def vectors(self, texts: Sequence[str], side: Side) -> MixedVectors:
+        """Vectors of sentences, of length 1: 2 kB for 500 seeds, 4 kB at most, and 12 bytes for
+        each of some 100 to 200 features.
 
-    def vectors(self, texts: Sequence[str], side: Side) -> Floats:
-        """Vectors of sentences, float32 [texts, width], of length 1; 4 kB to 12 kB each.
-
-        A sentence without a letter or number has a vector of its length alone, which is near to
-        nothing.
+        A sentence without a letter or number has little but its length, and is near to nothing.
         """
         if side not in ("source", "target"):
             raise ValueError(f'side must be "source" or "target", not {side!r}')
-        found = np.zeros((len(texts), self.width), np.float32)
-        for start in range(0, len(texts), _ROWS):
-            self._fill(texts[start : start + _ROWS], side, found[start : start + _ROWS])
-        return found
+        parts = [
+            self._part(texts[start : start + _ROWS], side)
+            for start in range(0, max(len(texts), 1), _ROWS)
+        ]
+        ends = np.cumsum([0, *(len(part.features) for part in parts)])
+        return MixedVectors(
+            np.concatenate([part.dense for part in parts]),
+            np.concatenate([[0], *(p.begins[1:] + end for p, end in zip(parts, ends, strict=False))]),
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
 
-    def _fill(self, texts: Sequence[str], side: Side, out: Floats) -> None:
+    def _part(self, texts: Sequence[str], side: Side) -> MixedVectors:
+        from operators.alignment import gram_kernels
+
         total = _PROJECTION + _LETTERS + _CONSONANTS + _LEXICON + _LENGTH
-        width = self._projections[side].width
-        out[:, :width] = self._projections[side](texts) * np.sqrt(_PROJECTION / total)
-        sketched = out[:, width : width + _WIDTH]
-        plain = romanized(texts)
-        for view, weight in zip(self._letters, (_LETTERS, _CONSONANTS), strict=True):
-            view.sketch(plain, np.sqrt(weight / total), sketched)
-        self._words.sketch(texts, side, np.sqrt(_LEXICON / total / 2), sketched)
         sizes = np.log1p([len(text) for text in texts])
-        out[:, width + _WIDTH :] = self._bumps(sizes, side) * np.sqrt(_LENGTH / total)
+        dense = [
+            self._projections[side](texts) * np.sqrt(_PROJECTION / total),
+            self._bumps(sizes, side) * np.sqrt(_LENGTH / total),
+        ]
+        plain = romanized(texts)
+        views = [(view(plain), w) for view, w in zip(self._letters, (_LETTERS, _CONSONANTS), strict=True)]
+        views += [(view, _LEXICON / 2) for view in self._lexicon(texts, side)]
+        scaled = [(bags, values * np.float32(np.sqrt(w / total))) for (bags, values), w in views]
+        begins = np.sum([bags.begins for bags, _ in scaled], axis=0)
+        rows = [np.repeat(np.arange(len(texts)), np.diff(bags.begins)) for bags, _ in scaled]
+        features = np.concatenate(
+            [gram_kernels.salted(bags.hashes, n) for n, (bags, _) in enumerate(scaled, start=1)]
+        )
+        order = np.lexsort((features, np.concatenate(rows)))
+        values = np.concatenate([values for _, values in scaled])
+        return MixedVectors(
+            np.hstack(dense).astype(np.float32), begins, features[order], values[order]
+        )
 
     def _bumps(self, sizes: Any, side: Side) -> Any:
         """Products of two rows fall off as a Gaussian of the difference of their lengths."""
@@ -123,7 +138,7 @@ class Miner:
 
     def similarity(self, source: Sequence[str], target: Sequence[str]) -> Floats:
         """Likeness of each source sentence to each target sentence, [source, target]; 1 at most."""
-        return self.vectors(source, "source") @ self.vectors(target, "target").T
+        return cosines(self.vectors(source, "source"), self.vectors(target, "target"))
 
     def mine(
         self,
@@ -224,19 +239,16 @@ class _Letters:
     def __init__(self, seeds: Sequence[str], spell: Any) -> None:
         self._spell = spell
         self._grams, self._weights = inverse_frequencies([self._bags(romanized(seeds))])
+        # A gram in none of the seeds is as rare as can be: the names of the corpus are among them.
         self._unseen = float(np.log(1 + len(seeds)) + 1)
+        least = self._unseen - float(np.log(1 + _COMMON * len(seeds)))
+        self._weights[self._weights < least] = 0
 
     def _bags(self, plain: Sequence[str]) -> Bags:
         return gram_bags([self._spell(text) for text in plain], most=4)
 
-    def sketch(self, plain: Sequence[str], weight: float, out: Floats) -> None:
-        from operators.alignment import gram_kernels
-
-        bags, values = weighted(
-            self._bags(plain), self._grams, self._weights, unseen=self._unseen
-        )
-        salt = 1 + _SPELL.index(self._spell)
-        gram_kernels.sketch(bags.begins, bags.hashes, values, salt, weight, out)
+    def __call__(self, plain: Sequence[str]) -> tuple[Bags, Floats]:
+        return weighted(self._bags(plain), self._grams, self._weights, unseen=self._unseen)
 
 
 class _Lexicon:
@@ -274,18 +286,20 @@ class _Lexicon:
                 diags_array(1 / total) @ table @ diags_array(other)
             ).tocsr()
 
-    def sketch(self, texts: Sequence[str], side: Side, weight: float, out: Floats) -> None:
-        from operators.alignment import gram_kernels
-
+    def __call__(self, texts: Sequence[str], side: Side) -> list[tuple[Bags, Floats]]:
+        """Words of the source language first, as they are or expected; then of the target's."""
         own = self._bag(texts, side)
-        views = {side: own.multiply(self._rarity[side][None]).tocsr()}
-        views["target" if side == "source" else "source"] = own @ self._becomes[side]
-        for name, rows in views.items():
-            begins = rows.indptr.astype(np.int64)
-            values = unit(rows.data.astype(np.float32), begins)
-            salt = 11 if name == "source" else 12
-            hashes = rows.indices.astype(np.uint64)
-            gram_kernels.sketch(begins, hashes, values, salt, weight, out)
+        rows = {side: own.multiply(self._rarity[side][None]).tocsr()}
+        rows["target" if side == "source" else "source"] = own @ self._becomes[side]
+        found = []
+        for name in ("source", "target"):
+            matrix = rows[name]
+            matrix.sort_indices()
+            begins = matrix.indptr.astype(np.int64)
+            hashes = matrix.indices.astype(np.uint64)
+            bags = Bags(begins, hashes, np.ones(len(hashes), np.int32))
+            found.append((bags, unit(matrix.data.astype(np.float32), begins)))
+        return found
 
     def _bag(self, texts: Sequence[str], side: Side) -> Any:
         from scipy.sparse import csr_array

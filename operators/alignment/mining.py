@@ -18,7 +18,38 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _CELLS = 1 << 24  # cosines computed at a time
+_HEIGHT = 1024  # of them a block of rows
 _DIGITS = 6  # sums of floats differ beyond these between machines
+
+
+@dataclass(frozen=True)
+class MixedVectors:
+    """Rows of numbers, of which most are zero: a dense part and a sparse part side by side.
+
+    Attributes:
+        dense: float32 [rows, width].
+        begins: int64 [rows + 1], where the sparse part of each row begins.
+        features: uint64, names of columns, sorted and each once in a row.
+        values: float32, the numbers in them.
+    """
+
+    dense: npt.NDArray[np.float32]
+    begins: npt.NDArray[np.int64]
+    features: npt.NDArray[np.uint64]
+    values: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.dense)
+
+    def __getitem__(self, rows: slice) -> MixedVectors:
+        """Some rows that follow each other."""
+        first, last, _ = rows.indices(len(self))
+        own = slice(self.begins[first], self.begins[last])
+        begins = self.begins[first : last + 1] - self.begins[first]
+        return MixedVectors(self.dense[rows], begins, self.features[own], self.values[own])
+
+
+Vectors = npt.ArrayLike | MixedVectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +62,8 @@ class MinedPair:
 
 
 def mine_bitext(
-    source_vectors: npt.ArrayLike,
-    target_vectors: npt.ArrayLike,
+    source_vectors: Vectors,
+    target_vectors: Vectors,
     *,
     k: int = 4,
     threshold: float = 0.0,
@@ -52,7 +83,8 @@ def mine_bitext(
     6 digits, and of equal ones the pair with the smaller numbers comes first.
 
     Args:
-        source_vectors: [sources, width]; need not be of length 1. One of zeros finds nothing.
+        source_vectors: [sources, width], or mixed; need not be of length 1. What has no cosine > 0
+            to any other finds nothing.
         target_vectors: [targets, width].
         k: neighbours, all where there are fewer.
         threshold: as above; 1.04 to 1.06 is customary for ratios of sentence encoders.
@@ -91,8 +123,8 @@ def mine_bitext(
 
 
 def xsim(
-    source_vectors: npt.ArrayLike,
-    target_vectors: npt.ArrayLike,
+    source_vectors: Vectors,
+    target_vectors: Vectors,
     *,
     k: int = 4,
     margin: Margin = "ratio",
@@ -107,21 +139,20 @@ def xsim(
 
 
 def _best_partners(
-    source_vectors: npt.ArrayLike, target_vectors: npt.ArrayLike, k: int, margin: Margin
+    source_vectors: Vectors, target_vectors: Vectors, k: int, margin: Margin
 ) -> tuple[tuple[Ints, Floats], tuple[Ints, Floats]]:
     """For each sentence of either side its best partner by margin (-1: none), and the margin."""
     if margin not in ("ratio", "distance", "absolute"):
         raise ValueError(f'margin must be "ratio", "distance" or "absolute", not {margin!r}')
     if k < 1:
         raise ValueError(f"k is {k}, but must be >= 1")
-    sides = [_unit(v, name) for v, name in
-             ((source_vectors, "source_vectors"), (target_vectors, "target_vectors"))]  # fmt: skip
-    if sides[0].shape[1] != sides[1].shape[1]:
+    left, right = _mixed(source_vectors, "source_vectors"), _mixed(target_vectors, "target_vectors")
+    if left.dense.shape[1] != right.dense.shape[1]:
         raise ValueError(
-            f"source_vectors have {sides[0].shape[1]} numbers a row and target_vectors "
-            f"{sides[1].shape[1]}; they must be of one space"
+            f"source_vectors have {left.dense.shape[1]} numbers a row and target_vectors "
+            f"{right.dense.shape[1]}; they must be of one space"
         )
-    near = nearest_neighbours(sides[0], sides[1], k), nearest_neighbours(sides[1], sides[0], k)
+    near = nearest_neighbours(left, right, k), nearest_neighbours(right, left, k)
     means = [cosines.mean(axis=1) if cosines.shape[1] else np.zeros(len(cosines))
              for _, cosines in near]  # fmt: skip
     found = []
@@ -146,22 +177,32 @@ def _margins(cosines: Floats, means: Floats, margin: Margin) -> Floats:
     return cosines / np.maximum(means, 1e-9)
 
 
-def _unit(vectors: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    given = np.asarray(vectors)
-    if given.dtype not in (np.float32, np.float64):
-        given = given.astype(np.float64)
-    if given.ndim != 2:
-        raise ValueError(f"{name} has {given.ndim} dimensions; there must be a row a sentence")
-    lengths = np.sqrt(np.einsum("ij,ij->i", given, given, dtype=np.float64))
+def _mixed(vectors: Vectors, name: str) -> MixedVectors:
+    """Vectors with rows of length 1."""
+    if isinstance(vectors, MixedVectors):
+        given, sums = vectors, np.zeros(len(vectors))
+        np.add.at(sums, np.repeat(np.arange(len(given)), np.diff(given.begins)),
+                  given.values.astype(np.float64) ** 2)  # fmt: skip
+    else:
+        plain = np.asarray(vectors)
+        if plain.dtype not in (np.float32, np.float64):
+            plain = plain.astype(np.float64)
+        if plain.ndim != 2:
+            raise ValueError(f"{name} has {plain.ndim} dimensions; there must be a row a sentence")
+        begins = np.zeros(len(plain) + 1, np.int64)
+        given = MixedVectors(plain, begins, np.empty(0, np.uint64), np.empty(0, np.float32))
+        sums = np.zeros(len(plain))
+    lengths = np.sqrt(sums + np.einsum("ij,ij->i", given.dense, given.dense, dtype=np.float64))
     if not np.isfinite(lengths).all():
         row = int(np.flatnonzero(~np.isfinite(lengths))[0])
         raise ValueError(f"{name}: row {row} is not finite")
-    return (given / np.where(lengths > 0, lengths, 1)[:, None]).astype(given.dtype, copy=False)
+    lengths = np.where(lengths > 0, lengths, 1)
+    dense = (given.dense / lengths[:, None]).astype(given.dense.dtype, copy=False)
+    values = (given.values / np.repeat(lengths, np.diff(given.begins))).astype(np.float32)
+    return MixedVectors(dense, given.begins, given.features, values)
 
 
-def nearest_neighbours(
-    rows: npt.NDArray[Any], others: npt.NDArray[Any], k: int
-) -> tuple[Ints, Floats]:
+def nearest_neighbours(rows: MixedVectors, others: MixedVectors, k: int) -> tuple[Ints, Floats]:
     """The `k` others with the highest scalar products with each row, and these, rounded.
 
     Block by block, so that memory does not grow with the number of pairs. Of equal products the
@@ -172,15 +213,18 @@ def nearest_neighbours(
     products = np.empty((len(rows), k))
     if not k:
         return numbers, products
-    height = max(1, min(len(rows), 1024))
+    height = max(1, min(len(rows), _HEIGHT))
     width = max(k, min(len(others), _CELLS // height))
+    names = np.intersect1d(rows.features, others.features)
+    columns = [_columns(others[left : left + width], names) for left in range(0, len(others), width)]
     for top in range(0, len(rows), height):
-        best = np.empty((min(height, len(rows) - top), 0))
-        which = np.empty(best.shape, np.int64)
-        for left in range(0, len(others), width):
-            block = rows[top : top + height] @ others[left : left + width].T
-            own, where = _top(np.round(block.astype(np.float64), _DIGITS), k)
-            best, which = np.hstack([best, own]), np.hstack([which, where + left])
+        own = rows[top : top + height]
+        best, which = np.empty((len(own), 0)), np.empty((len(own), 0), np.int64)
+        for left, turned in zip(range(0, len(others), width), columns, strict=True):
+            block = own.dense @ others.dense[left : left + width].T
+            _add_sparse(own, names, turned, block)
+            values, where = _top(np.round(block, _DIGITS, out=block), k)
+            best, which = np.hstack([best, values]), np.hstack([which, where + left])
             order = np.lexsort((which, -best), axis=1)[:, :k]
             best = np.take_along_axis(best, order, axis=1)
             which = np.take_along_axis(which, order, axis=1)
@@ -188,19 +232,54 @@ def nearest_neighbours(
     return numbers, products
 
 
-def _top(block: Floats, k: int) -> tuple[Floats, Ints]:
-    """The k highest of each row and where; of equal ones the first."""
+def cosines(rows: MixedVectors, others: MixedVectors) -> npt.NDArray[np.float32]:
+    """Scalar products of each row with each other, [rows, others]; not for many."""
+    names = np.intersect1d(rows.features, others.features)
+    block: npt.NDArray[np.float32] = rows.dense @ others.dense.T
+    _add_sparse(rows, names, _columns(others, names), block)
+    return block
+
+
+def _columns(vectors: MixedVectors, names: npt.NDArray[np.uint64]) -> tuple[Any, Any, Any]:
+    """The sparse part column by column: where columns begin, rows, values."""
+    begins, columns, values = _known(vectors, names)
+    rows = np.repeat(np.arange(len(vectors), dtype=np.int32), np.diff(begins))
+    order = np.argsort(columns, kind="stable")
+    turned = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=len(names)))])
+    return turned, rows[order], values[order]
+
+
+def _known(vectors: MixedVectors, names: npt.NDArray[np.uint64]) -> tuple[Any, Any, Any]:
+    """The sparse part without what the other side has not: begins, columns, values."""
+    place = np.searchsorted(names, vectors.features)
+    known = np.zeros(len(place), np.bool_)
+    inside = place < len(names)
+    known[inside] = names[place[inside]] == vectors.features[inside]
+    begins = np.concatenate([[0], np.cumsum(known)])[vectors.begins]
+    return begins, place[known], vectors.values[known]
+
+
+def _add_sparse(
+    rows: MixedVectors, names: npt.NDArray[np.uint64], turned: tuple[Any, Any, Any], out: Any
+) -> None:
+    if len(names):
+        from operators.alignment import gram_kernels
+
+        gram_kernels.add_products(*_known(rows, names), *turned, out)
+
+
+def _top(block: npt.NDArray[Any], k: int) -> tuple[Floats, Ints]:
+    """The k highest of each row, from the highest down, and where; of equal ones the first."""
     if block.shape[1] <= k:
-        return block, np.tile(np.arange(block.shape[1]), (len(block), 1))
-    # argpartition takes any of equal values at the border: rows where that could be are sorted.
-    where = np.argpartition(-block, k, axis=1)[:, : k + 1]
+        where = np.tile(np.arange(block.shape[1]), (len(block), 1))
+        return block.astype(np.float64), where
+    # One more than wanted: where it equals the last, any of the equal ones may have been taken.
+    where = np.argpartition(block, block.shape[1] - k - 1, axis=1)[:, -k - 1 :]
     values = np.take_along_axis(block, where, axis=1)
-    least = np.sort(values, axis=1)[:, 0]
-    where = where[:, :]
-    order = np.lexsort((where, -values), axis=1)[:, :k]
-    picked = np.take_along_axis(where, order, axis=1)
-    kept = np.take_along_axis(values, order, axis=1)
-    for row in np.flatnonzero(kept[:, -1] == least):
-        order = np.argsort(-block[row], kind="stable")[:k]
-        picked[row], kept[row] = order, block[row, order]
-    return kept, picked
+    order = np.lexsort((where, -values), axis=1)
+    where = np.take_along_axis(where, order, axis=1)
+    values = np.take_along_axis(values, order, axis=1)
+    for row in np.flatnonzero(values[:, k - 1] == values[:, k]):
+        where[row] = np.argsort(-block[row], kind="stable")[: k + 1]
+        values[row] = block[row, where[row]]
+    return values[:, :k].astype(np.float64), where[:, :k]
