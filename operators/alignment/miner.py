@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from operators.alignment.grams import (
     Bags,
@@ -44,6 +45,7 @@ from operators.alignment.words import PRIORS, learn_words
 
 Floats = npt.NDArray[np.float32]
 Side = Literal["source", "target"]
+_SIDES: tuple[Side, Side] = ("source", "target")
 
 SEEDS = pa.schema([("source", pa.string()), ("target", pa.string()), ("doubt", pa.float64())])
 
@@ -51,9 +53,13 @@ SEEDS = pa.schema([("source", pa.string()), ("target", pa.string()), ("doubt", p
 _PROJECTION, _LETTERS, _CONSONANTS, _LEXICON, _LENGTH = 1.0, 3.0, 1.5, 0.5, 0.1
 _RIDGE = 1.0
 _DOUBT = 1.0  # ridge of a pair that was mined, beside that of a seed
-_COMMON = 0.05  # of the seeds: letters in more of them say nothing and cost most of the time
+_COMMON = 0.05  # of the seeds: letters in more of them say nothing and cost most of the time,
+_SEVERAL = 50  # if there are more than so many
 _ANCHORS = 1000  # seeds that span the projection at most
 _SPREAD = 32  # bumps over the logarithm of the length
+_UNTOLD = 200  # seeds that do not yet tell which letters are rare
+_LISTENED = 1000  # sentences of each side that do instead
+_FEW = 20  # seeds that do not yet tell how much lengths vary
 _ROWS = 2048  # texts at a time
 
 
@@ -66,22 +72,26 @@ class Miner:
 
     def __init__(self, seeds: pa.Table, lexicon: pa.Table) -> None:
         self._tables = (seeds, lexicon)
-        texts = {side: seeds[side].to_pylist() for side in ("source", "target")}
+        known = {side: [text for text in seeds[side].to_pylist() if text] for side in _SIDES}
+        seeds = seeds.filter(pc.is_finite(seeds["doubt"]))
+        texts = {side: seeds[side].to_pylist() for side in _SIDES}
         doubts = seeds["doubt"].to_numpy()
         step = max(1, -(-len(doubts) // _ANCHORS))
         self._lexicon = _Lexicon(lexicon, texts)
         self._projections = {
             side: _Projection(own[::step], doubts[::step]) for side, own in texts.items()
         }
-        self._letters = [_Letters([*texts["source"], *texts["target"]], spell) for spell in _SPELL]
+        self._letters = [_Letters([*known["source"], *known["target"]], spell) for spell in _SPELL]
         sizes = {side: np.log1p([len(text) for text in own]) for side, own in texts.items()}
         ratios = sizes["target"] - sizes["source"]
-        self._ratio = float(np.median(ratios))
-        self._deviation = max(float(np.std(ratios)), 0.05)
+        self._ratio = float(np.median(ratios)) if len(ratios) else 0.0
+        # Too few seeds know nothing of how much lengths vary; one in five is usual.
+        known = len(ratios) >= _FEW
+        self._deviation = max(float(np.std(ratios)), 0.05) if known else 0.2
 
     @property
     def tables(self) -> tuple[pa.Table, pa.Table]:
-        """Seeds (`SEEDS`) and lexicon (`PRIORS` of `learn_words`)."""
+        """Seeds (`SEEDS`; infinite doubt: not a pair) and lexicon (`PRIORS` of `learn_words`)."""
         return self._tables
 
     def vectors(self, texts: Sequence[str], side: Side) -> MixedVectors:
@@ -167,7 +177,8 @@ def learn_miner(
 
     With sentences of both languages that may hold translations of each other, the miner teaches
     itself: pairs that are each other's best are found among them, the `share` of them with the
-    highest margins is added to the seeds, and all is learnt again.
+    highest margins is added to the seeds, and all is learnt again. Where seeds are few (< 200),
+    sentences also tell which letters are rare.
 
     Args:
         seed_pairs: sentences and their translations.
@@ -175,7 +186,11 @@ def learn_miner(
         rounds: how often.
         share: of the pairs found that are believed, by margin.
     """
-    seeds = _seeds([(s, t) for s, t in seed_pairs if s.strip() and t.strip()], 0.0)
+    paired = [(s, t) for s, t in seed_pairs if s.strip() and t.strip()]
+    seeds = _seeds(paired, 0.0)
+    if len(paired) < _UNTOLD:
+        alone = [*((s, "") for s in source[:_LISTENED]), *(("", t) for t in target[:_LISTENED])]
+        seeds = pa.concat_tables([seeds, _seeds(alone, float("inf"))])
     miner = _learn(seeds)
     for _ in range(rounds if source and target else 0):
         found = miner.mine(source, target, retrieval="intersect")
@@ -191,7 +206,8 @@ def _seeds(pairs: Sequence[tuple[str, str]], doubt: float) -> pa.Table:
 
 
 def _learn(seeds: pa.Table) -> Miner:
-    sides = [word_lists(seeds[side].to_pylist()) for side in ("source", "target")]
+    paired = seeds.filter(pc.is_finite(seeds["doubt"]))
+    sides = [word_lists(paired[side].to_pylist()) for side in _SIDES]
     lexicon = learn_words(list(zip(*sides, strict=True)), method="hmm").priors
     return Miner(seeds, lexicon)
 
@@ -241,7 +257,7 @@ class _Letters:
         self._grams, self._weights = inverse_frequencies([self._bags(romanized(seeds))])
         # A gram in none of the seeds is as rare as can be: the names of the corpus are among them.
         self._unseen = float(np.log(1 + len(seeds)) + 1)
-        least = self._unseen - float(np.log(1 + _COMMON * len(seeds)))
+        least = self._unseen - float(np.log(1 + max(_COMMON * len(seeds), _SEVERAL)))
         self._weights[self._weights < least] = 0
 
     def _bags(self, plain: Sequence[str]) -> Bags:

@@ -138,10 +138,44 @@ def xsim(
     return float(np.mean(partner != np.arange(len(partner)))) if len(partner) else 0.0
 
 
+def score_neighbours(
+    source_vectors: Vectors, target_vectors: Vectors, *, k: int = 4, margin: Margin = "ratio"
+) -> tuple[Ints, Ints, Floats]:
+    """Margins of each sentence to its nearest on the other side: sources, targets, margins.
+
+    Each pair is there once, in order of its numbers.
+    """
+    near, scores = _scored(source_vectors, target_vectors, k, margin)
+    rows = np.repeat(np.arange(near[0].shape[0]), near[0].shape[1])
+    back = np.repeat(np.arange(near[1].shape[0]), near[1].shape[1])
+    keys = np.concatenate([rows * max(len(near[1]), 1) + near[0].ravel(),
+                           near[1].ravel() * max(len(near[1]), 1) + back])  # fmt: skip
+    pairs, first = np.unique(keys, return_index=True)
+    found = np.concatenate([scores[0].ravel(), scores[1].ravel()])[first]
+    return pairs // max(len(near[1]), 1), pairs % max(len(near[1]), 1), found
+
+
 def _best_partners(
     source_vectors: Vectors, target_vectors: Vectors, k: int, margin: Margin
 ) -> tuple[tuple[Ints, Floats], tuple[Ints, Floats]]:
     """For each sentence of either side its best partner by margin (-1: none), and the margin."""
+    found = []
+    for partners, scores in zip(*_scored(source_vectors, target_vectors, k, margin), strict=True):
+        if not partners.shape[1]:
+            found.append((np.full(len(partners), -1), np.zeros(len(partners))))
+            continue
+        # Neighbours come by cosine and number: the first of equal margins is the one to take.
+        first = scores.argmax(axis=1)
+        rows = np.arange(len(partners))
+        some = np.isfinite(scores[rows, first])
+        found.append((np.where(some, partners[rows, first], -1), scores[rows, first]))
+    return found[0], found[1]
+
+
+def _scored(
+    source_vectors: Vectors, target_vectors: Vectors, k: int, margin: Margin
+) -> tuple[tuple[Ints, Ints], tuple[Floats, Floats]]:
+    """Neighbours of both sides, and their margins; -inf where the cosine is not > 0."""
     if margin not in ("ratio", "distance", "absolute"):
         raise ValueError(f'margin must be "ratio", "distance" or "absolute", not {margin!r}')
     if k < 1:
@@ -153,20 +187,15 @@ def _best_partners(
             f"{right.dense.shape[1]}; they must be of one space"
         )
     near = nearest_neighbours(left, right, k), nearest_neighbours(right, left, k)
-    means = [cosines.mean(axis=1) if cosines.shape[1] else np.zeros(len(cosines))
-             for _, cosines in near]  # fmt: skip
-    found = []
+    means = [
+        cosines.mean(axis=1) if cosines.shape[1] else np.zeros(len(cosines)) for _, cosines in near
+    ]
+    scores = []
     for (partners, cosines), own, other in zip(near, means, means[::-1], strict=True):
-        if not partners.shape[1]:
-            found.append((np.full(len(partners), -1), np.zeros(len(partners))))
-            continue
-        scores = np.round(_margins(cosines, (own[:, None] + other[partners]) / 2, margin), _DIGITS)
-        # Neighbours come by cosine and number: the first of equal margins is the one to take.
-        first = scores.argmax(axis=1)
-        rows = np.arange(len(partners))
-        some = cosines[rows, first] > 0
-        found.append((np.where(some, partners[rows, first], -1), scores[rows, first]))
-    return found[0], found[1]
+        rows = np.repeat(own[:, None], partners.shape[1], axis=1)
+        margins = _margins(cosines, (rows + other[partners]) / 2, margin)
+        scores.append(np.where(cosines > 0, np.round(margins, _DIGITS), -np.inf))
+    return (near[0][0], near[1][0]), (scores[0], scores[1])
 
 
 def _margins(cosines: Floats, means: Floats, margin: Margin) -> Floats:
