@@ -57,7 +57,9 @@ class Documents(Stage):
     }
     outputs = {
         "documents": Output(Kind.DOCUMENTS, "the same rows; versions of each other share a group"),
-        "scores": Output(Kind.METRICS, "score of each pair found; precision and recall if measured"),
+        "scores": Output(
+            Kind.METRICS, "score of each pair found; precision and recall if measured"
+        ),
     }
     conserves = ("documents", ("documents",))
 

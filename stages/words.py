@@ -30,9 +30,9 @@ class Words(Stage):
         method: Literal["hmm", "fast_align", "ibm1"] = Field(
             "hmm", description="hmm: positions depend on the last one, and directions agree"
         )
-        symmetrization: Literal[
-            "grow-diag-final-and", "grow-diag", "intersection", "union"
-        ] = Field("grow-diag-final-and", description="how two directions become one")
+        symmetrization: Literal["grow-diag-final-and", "grow-diag", "intersection", "union"] = (
+            Field("grow-diag-final-and", description="how two directions become one")
+        )
         gold: str | None = Field(
             None,
             description="a .jsonl file of sentence pairs with hand-made links to measure against: "
@@ -155,10 +155,8 @@ def with_columns(table: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:
     """A table with further columns; those that it has already are replaced."""
     for name, values in columns.items():
         at = table.schema.get_field_index(name)
-        if at < 0:
-            table = table.append_column(name, values)
-        else:
-            table = table.set_column(at, name, values)
+        is_new = at < 0
+        table = table.append_column(name, values) if is_new else table.set_column(at, name, values)
     return table
 
 

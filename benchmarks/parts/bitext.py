@@ -60,7 +60,8 @@ def documents(texts: dict[str, list[str]]) -> str:
     """Articles of the Declaration as documents, a third of them missing on one side, shuffled."""
     from operators.alignment import learn_miner, pair_by_content
 
-    raw = lzma.open(data() / "udhr" / "udhr_articles.tsv.xz").read().decode("utf-8")
+    packed = (data() / "udhr" / "udhr_articles.tsv.xz").read_bytes()
+    raw = lzma.decompress(packed).decode("utf-8")
     versions: dict[str, dict[str, str]] = {}
     rows = csv.DictReader(io.StringIO(raw), delimiter="\t", quoting=csv.QUOTE_NONE)
     for row in rows:
@@ -68,7 +69,8 @@ def documents(texts: dict[str, list[str]]) -> str:
         own[row["unit"]] = f"{own.get(row['unit'], '')} {row['text']}".strip()
     keys = {"deu_Latn": "deu_1996", "fra_Latn": "fra", "spa_Latn": "spa", "rus_Cyrl": "rus",
             "ell_Grek": "ell_monotonic", "fin_Latn": "fin", "arb_Arab": "arb", "hin_Deva": "hin",
-            "jpn_Jpan": "jpn", "zho_Hans": "cmn_hans", "tha_Thai": "tha", "zul_Latn": "zul"}  # fmt: skip
+            "jpn_Jpan": "jpn", "zho_Hans": "cmn_hans", "tha_Thai": "tha",
+            "zul_Latn": "zul"}  # fmt: skip
     lines = []
     for seeded in (True, False):
         right = found = there = 0
@@ -153,7 +155,8 @@ def dense_speed(size: int = 20_000, width: int = 512) -> str:
     ratios = [a / b for a, b in pairs]
     return (
         f"`mine_bitext` on {size:,} x {size:,} dense vectors of {width}: {ours:.1f} s; faiss-cpu's "
-        f"exact search alone, both directions, {theirs:.1f} s; ratio {statistics.median(ratios):.2f} "
+        f"exact search alone, both directions, {theirs:.1f} s; ratio "
+        f"{statistics.median(ratios):.2f} "
         f"({min(ratios):.2f}-{max(ratios):.2f}, 3 pairs)."
     )
 
@@ -173,8 +176,8 @@ def measure(languages: Sequence[str] = ()) -> str:
         part
         for part in (
             "P@1 of English sentences 500-996 of FLORES dev among the 497 of the other language "
-            "(ratio margin, k = 4), learnt from rows 0-499, no downloaded model. *Teaching itself*: "
-            "the unpaired sentences of the test part were there to learn from.",
+            "(ratio margin, k = 4), learnt from rows 0-499, no downloaded model. "
+            "*Teaching itself*: the unpaired sentences of the test part were there to learn from.",
             "\n".join([head, "|---|---|---|---|---|", *lines]),
             documents(texts),
             speed(texts),

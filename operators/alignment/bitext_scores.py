@@ -1,7 +1,8 @@
 """Scores of sentence pairs by which noise is told from translations.
 
-Rules that most bitext filters share (Bicleaner-hardrules of Sánchez-Cartagena et al. 2018, W18-6488;
-OpusFilter, Aulamo et al. 2020, 2020.acl-demos.20) and how much of each side the lexicon explains.
+Rules that most bitext filters share (the hard rules of Bicleaner, Sánchez-Cartagena et al. 2018,
+W18-6488; OpusFilter, Aulamo et al. 2020, 2020.acl-demos.20) and how much
+of each side the lexicon explains.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def score_bitext(
         repeated.append(seen.get(pair, 0))
         seen[pair] = repeated[-1] + 1
     return BitextScores(
-        length_ratio=np.round(np.abs(ratios), _RATIO),
+        length_ratio=np.round(np.abs(ratios), _RATIO).astype(np.float64),
         letters=np.array([min(_letters(s), _letters(t)) for s, t in pairs], np.float64),
         identical=np.array([float(_bare(s) == _bare(t)) for s, t in pairs], np.float64),
         numbers=np.array([_shared_numbers(s, t) for s, t in pairs], np.float64),
@@ -121,18 +122,20 @@ def _coverage(pairs: Sequence[tuple[str, str]], lexicon: pa.Table | None) -> Flo
     shares = []
     for side in (0, 1):
         found: dict[str, int] = {}
-        for words in lists[side]:
-            for word in dict.fromkeys(words):
+        for sentence in lists[side]:
+            for word in dict.fromkeys(sentence):
                 found[word] = found.get(word, 0) + 1
         own = []
-        for words, others in zip(lists[side], lists[1 - side], strict=True):
+        for sentence, others in zip(lists[side], lists[1 - side], strict=True):
             there = set(others)
             total = explained = 0.0
-            for word in dict.fromkeys(words):
+            for word in dict.fromkeys(sentence):
                 if word in becomes[side]:
                     rare = float(np.log((1 + len(pairs)) / found[word]))
                     total += rare
                     explained += rare if becomes[side][word] & there else 0.0
             own.append(explained / total if total else 1.0)
         shares.append(own)
-    return np.round(np.minimum(*shares), _RATIO) if pairs else np.zeros(0)
+    both = np.array(shares, np.float64).reshape(2, -1)
+    least: Floats = np.round(both.min(axis=0), _RATIO)
+    return least

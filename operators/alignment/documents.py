@@ -42,9 +42,7 @@ def nameless(name: str, codes: Sequence[str]) -> str:
     for n, part in enumerate(parts):
         is_code = part in wanted
         # The region of a code: en-GB, pt_br.
-        is_region = (
-            n > 1 and len(part) == 2 and parts[n - 1] in "-_" and parts[n - 2] in wanted
-        )
+        is_region = n > 1 and len(part) == 2 and parts[n - 1] in "-_" and parts[n - 2] in wanted
         kept.append("\0" if is_code or is_region else part)
     bare = "".join(kept)
     return re.sub(r"\0[-_]\0", "\0", bare)
@@ -98,7 +96,9 @@ def pair_by_content(
     if not len(rows):
         return []
     sources, targets = len(source_vectors), len(target_vectors)
-    graph = csr_array((np.ones(len(rows)), (rows, sources + columns)), shape=(sources + targets,) * 2)
+    graph = csr_array(
+        (np.ones(len(rows)), (rows, sources + columns)), shape=(sources + targets,) * 2
+    )
     _, parts = connected_components(graph, directed=False)
     order = np.lexsort((columns, rows, parts[rows]))
     rows, columns, scores = rows[order], columns[order], scores[order]

@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -154,4 +153,5 @@ def unit(values: Floats, begins: npt.NDArray[np.int64]) -> Floats:
     """Values of rows, scaled so that each row has length 1; one without any stays so."""
     from operators.alignment import gram_kernels
 
-    return gram_kernels.unit_rows(values, begins)
+    scaled: Floats = gram_kernels.unit_rows(values, begins)
+    return scaled

@@ -86,8 +86,8 @@ class Miner:
         ratios = sizes["target"] - sizes["source"]
         self._ratio = float(np.median(ratios)) if len(ratios) else 0.0
         # Too few seeds know nothing of how much lengths vary; one in five is usual.
-        known = len(ratios) >= _FEW
-        self._deviation = max(float(np.std(ratios)), 0.05) if known else 0.2
+        enough = len(ratios) >= _FEW
+        self._deviation = max(float(np.std(ratios)), 0.05) if enough else 0.2
 
     @property
     def tables(self) -> tuple[pa.Table, pa.Table]:
@@ -109,7 +109,9 @@ class Miner:
         ends = np.cumsum([0, *(len(part.features) for part in parts)])
         return MixedVectors(
             np.concatenate([part.dense for part in parts]),
-            np.concatenate([[0], *(p.begins[1:] + end for p, end in zip(parts, ends, strict=False))]),
+            np.concatenate(
+                [[0], *(p.begins[1:] + end for p, end in zip(parts, ends, strict=False))]
+            ),
             np.concatenate([part.features for part in parts]),
             np.concatenate([part.values for part in parts]),
         )
@@ -124,7 +126,9 @@ class Miner:
             self._bumps(sizes, side) * np.sqrt(_LENGTH / total),
         ]
         plain = romanized(texts)
-        views = [(view(plain), w) for view, w in zip(self._letters, (_LETTERS, _CONSONANTS), strict=True)]
+        views = [
+            (view(plain), w) for view, w in zip(self._letters, (_LETTERS, _CONSONANTS), strict=True)
+        ]
         views += [(view, _LEXICON / 2) for view in self._lexicon(texts, side)]
         scaled = [(bags, values * np.float32(np.sqrt(w / total))) for (bags, values), w in views]
         begins = np.sum([bags.begins for bags, _ in scaled], axis=0)
@@ -270,7 +274,7 @@ class _Letters:
 class _Lexicon:
     """Words of a text and the words expected on the other side, weighted by how rare they are."""
 
-    def __init__(self, lexicon: pa.Table, seeds: dict[str, list[str]]) -> None:
+    def __init__(self, lexicon: pa.Table, seeds: dict[Side, list[str]]) -> None:
         from scipy.sparse import csr_array, diags_array
 
         self._numbers: dict[str, dict[str, int]] = {}
@@ -298,9 +302,7 @@ class _Lexicon:
         for side, table in (("source", counts), ("target", counts.T.tocsr())):
             total = np.maximum(np.asarray(table.sum(axis=1)).ravel(), 1e-12)
             other = self._rarity["target" if side == "source" else "source"]
-            self._becomes[side] = (
-                diags_array(1 / total) @ table @ diags_array(other)
-            ).tocsr()
+            self._becomes[side] = (diags_array(1 / total) @ table @ diags_array(other)).tocsr()
 
     def __call__(self, texts: Sequence[str], side: Side) -> list[tuple[Bags, Floats]]:
         """Words of the source language first, as they are or expected; then of the target's."""

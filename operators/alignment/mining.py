@@ -245,7 +245,9 @@ def nearest_neighbours(rows: MixedVectors, others: MixedVectors, k: int) -> tupl
     height = max(1, min(len(rows), _HEIGHT))
     width = max(k, min(len(others), _CELLS // height))
     names = np.intersect1d(rows.features, others.features)
-    columns = [_columns(others[left : left + width], names) for left in range(0, len(others), width)]
+    columns = [
+        _columns(others[left : left + width], names) for left in range(0, len(others), width)
+    ]
     for top in range(0, len(rows), height):
         own = rows[top : top + height]
         best, which = np.empty((len(own), 0)), np.empty((len(own), 0), np.int64)
