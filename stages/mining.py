@@ -25,6 +25,7 @@ class Documents(Stage):
     """
 
     word = "alignment.documents"
+    libraries = ("anyascii",)  # its tables spell all names
 
     class Config(StageConfig):
         source_language: str = Field("eng_Latn", description="language that others are paired with")
@@ -206,12 +207,13 @@ def seed_pairs(artifact: Any) -> Seeds:
 class Mine(Stage):
     """Find translations among the sentences of two languages, in whatever documents they stand.
 
-    A miner learns from seed bitext and teaches itself on the sentences (`operators.alignment.
-    learn_miner`); no model is downloaded. Sentences that the bitext `aligned` has already are left
+    A miner learns from seed bitext (`operators.alignment.learn_miner`), and teaches itself on the
+    sentences where it is told to; no model is downloaded. Sentences that the bitext `aligned` has already are left
     out. Of a sentence that is there several times the first is taken.
     """
 
     word = "alignment.mine"
+    libraries = ("anyascii",)  # its tables spell all names
 
     class Config(StageConfig):
         source_language: str = Field("eng_Latn", description="language on the source side")
@@ -223,7 +225,11 @@ class Mine(Stage):
         )
         min_chars: int = Field(10, ge=1, description="shorter (<) sentences are left out")
         max_chars: int = Field(1000, ge=1, description="longer (>) sentences are left out")
-        rounds: int = Field(1, ge=0, description="how often the miner teaches itself")
+        rounds: int = Field(
+            0,
+            ge=0,
+            description="how often the miner teaches itself; margins then confirm themselves",
+        )
         k: int = Field(4, ge=1, description="neighbours that a margin is taken against")
         margin: Literal["ratio", "distance", "absolute"] = Field(
             "ratio", description="cosine over, minus, or without the mean of the neighbours'"

@@ -181,7 +181,9 @@ def learn_miner(
 
     With sentences of both languages that may hold translations of each other, the miner teaches
     itself: pairs that are each other's best are found among them, the `share` of them with the
-    highest margins is added to the seeds, and all is learnt again. Where seeds are few (< 200),
+    highest margins is added to the seeds, and all is learnt again. More translations are then found
+    first; but what was believed has a high margin ever after, right or wrong, so that a threshold
+    says little. Do so where most sentences have a translation. Where seeds are few (< 200),
     sentences also tell which letters are rare.
 
     Args:
