@@ -208,8 +208,8 @@ class Mine(Stage):
     """Find translations among the sentences of two languages, in whatever documents they stand.
 
     A miner learns from seed bitext (`operators.alignment.learn_miner`), and teaches itself on the
-    sentences where it is told to; no model is downloaded. Sentences that the bitext `aligned` has already are left
-    out. Of a sentence that is there several times the first is taken.
+    sentences where it is told to; no model is downloaded. Sentences that the bitext
+    `aligned` has already are left out. Of one that is there several times the first is taken.
     """
 
     word = "alignment.mine"
