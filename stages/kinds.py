@@ -25,6 +25,7 @@ class Kind(StrEnum):
     REPORT = "report"
     DROPPED = "dropped"
     QUARANTINED = "quarantined"
+    LEXICON = "lexicon"
 
 
 FILE_KINDS = frozenset({Kind.MODEL, Kind.TOKENIZER})
@@ -95,6 +96,17 @@ DROPPED = pa.schema(
     ]
 )
 
+LEXICON = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source_language", pa.string()),
+        ("target_language", pa.string()),
+        ("source", pa.string()),  # a word, and one that it becomes
+        ("target", pa.string()),
+        ("count", pa.float64()),  # how often it is expected to, in what it was learnt from
+    ]
+)
+
 # What the engine sets aside: the row as it came in, with all its columns, and the exception.
 QUARANTINED = pa.schema([("id", pa.string()), ("error", pa.string())])
 
@@ -107,6 +119,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     Kind.REPORT: REPORT,
     Kind.DROPPED: DROPPED,
     Kind.QUARANTINED: QUARANTINED,
+    Kind.LEXICON: LEXICON,
 }
 
 

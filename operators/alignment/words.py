@@ -7,6 +7,7 @@ N13-1073), and a hidden Markov model whose two directions are trained to agree (
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -343,30 +344,24 @@ def _likeness(corpus: _Corpus) -> Floats:
     """Dice coefficient of the character bigrams, ends included, of the two words of each entry."""
     from operators.alignment import word_kernels
 
-    numbers: dict[str, int] = {}
     sides: list[Any] = []
     for words in (corpus.source_words, corpus.target_words):
-        grams, at = [], [0]
-        for word in words:
-            marked = f"\x02{word}\x03"
-            own = {marked[n : n + 2] for n in range(len(marked) - 1)}
-            grams += sorted(numbers.setdefault(gram, len(numbers)) for gram in own)
-            at.append(len(grams))
-        sides += [np.array(grams, np.int64), np.array(at, np.int64)]
+        letters = "".join(words).encode("utf-32-le", "surrogatepass")
+        word_at = np.cumsum([0, *map(len, words)])
+        sides += word_kernels.letter_pairs(np.frombuffer(letters, np.uint32), word_at)
     likeness: Floats = word_kernels.shared_grams(corpus.left, corpus.right, *sides)
     return likeness
 
 
 def _numbered(sentences: Sequence[Sequence[str]], fold: bool) -> tuple[Ints, Ints, list[str]]:
     """Words as numbers, where sentences begin, and the words by number."""
-    numbers: dict[str, int] = {}
-    found: list[int] = []
-    at = [0]
-    for sentence in sentences:
-        for word in sentence:
-            found.append(numbers.setdefault(word.casefold() if fold else word, len(numbers)))
-        at.append(len(found))
-    return np.array(found, np.int32), np.array(at, np.int64), list(numbers)
+    at = np.cumsum([0, *map(len, sentences)])
+    flat = list(itertools.chain.from_iterable(sentences))
+    if fold:
+        flat = [word.casefold() for word in flat]
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(flat))}
+    found = np.fromiter(map(numbers.__getitem__, flat), np.int32, len(flat))
+    return found, at.astype(np.int64), list(numbers)
 
 
 def _tally(where: Ints, weights: npt.NDArray[Any], size: int) -> Floats:

@@ -1,3 +1,10 @@
+"""Figures as PNG bytes: arrays in, bytes out, the same bytes for the same arrays."""
+
+from operators.plotting.bars import bars_by_language
+from operators.plotting.curves import learning_curves
+from operators.plotting.densities import histogram_with_density
+from operators.plotting.histograms import histogram
+from operators.plotting.interval_plot import intervals
 from operators.plotting.scatter import scatter_groups
 from operators.plotting.tallies import tallies
 
