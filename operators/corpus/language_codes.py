@@ -17,7 +17,7 @@ he:heb hi:hin ho:hmo hr:hrv ht:hat hu:hun hy:hye hz:her ia:ina id:ind ie:ile ig:
 io:ido is:isl it:ita iu:iku iw:heb ja:jpn ji:ydd jv:jav jw:jav ka:kat kg:kon ki:kik kj:kua kk:kaz
 kl:kal km:khm kn:kan ko:kor kr:knc ks:kas ku:kmr kv:kpv kw:cor ky:kir la:lat lb:ltz lg:lug li:lim
 ln:lin lo:lao lt:lit lu:lub lv:lvs mg:plt mh:mah mi:mri mk:mkd ml:mal mn:khk mo:ron mr:mar ms:zsm
-mt:mlt my:mya na:nau nb:nob nd:nde ne:npi ng:ndo nl:nld nn:nno no:nob nr:nbl nv:nav ny:nya oc:oci
+cn:zho jp:jpn mt:mlt my:mya na:nau nb:nob nd:nde ne:npi ng:ndo nl:nld nn:nno no:nob nr:nbl nv:nav ny:nya oc:oci
 oj:oji om:gaz or:ory os:oss pa:pan pi:pli pl:pol ps:pbt pt:por qu:quy rm:roh rn:run ro:ron ru:rus
 rw:kin sa:san sc:srd sd:snd se:sme sg:sag sh:hbs si:sin sk:slk sl:slv sm:smo sn:sna so:som sq:als
 sr:srp ss:ssw st:sot su:sun sv:swe sw:swh ta:tam te:tel tg:tgk th:tha ti:tir tk:tuk tl:tgl tn:tsn
@@ -71,3 +71,9 @@ def iso_639_3() -> dict[str, str]:
     """Other codes of languages -> those of ISO 639-3 that this project uses."""
     pairs = (pair.partition(":") for pair in _CODES.split())
     return {short: long for short, _, long in pairs}
+
+
+@cache
+def other_codes(code: str) -> tuple[str, ...]:
+    """The codes that stand for one of ISO 639-3 in names of files and addresses: eng -> en."""
+    return tuple(short for short, long in iso_639_3().items() if long == code)

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from stages.alignment import Sentences
-from stages.bitext_filters import SCORES, Filter, Score
+from stages.alignment_mining import Documents, Mine
+from stages.alignment_scores import SCORES, Filter, Score
+from stages.alignment_words import Words
 from stages.corpus import Documents as Read
-from stages.mining import Documents, Mine
-from stages.words import Words
 
 TWO = {"target_languages": ["deu_Latn"]}
 

@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from stages.alignment_words import rows_by_languages
 from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
 from stages.kinds import BITEXT, METRICS
-from stages.language_codes import TWO_LETTERS
-from stages.words import rows_by_languages
 
 Seeds = dict[tuple[str, str], list[tuple[str, str]]]
 
@@ -152,8 +151,10 @@ class Documents(Stage):
         return found
 
     def _codes(self, language: str) -> list[str]:
+        from operators.corpus.language_codes import other_codes
+
         three = language.partition("_")[0]
-        known = [language, three, *TWO_LETTERS.get(three, ())]
+        known = [language, three, *other_codes(three)]
         return [*known, *self.config.codes.get(language, ())]
 
     def _tell(self, scores: Sequence[Mapping[str, Any]], context: Context) -> None:

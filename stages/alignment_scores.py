@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from stages.alignment_words import lexicons, rows_by_languages, with_columns
 from stages.contract import Context, Field, Input, Kind, Output, RowStage, Sink, Stage, StageConfig
 from stages.kinds import DROPPED
-from stages.words import lexicons, rows_by_languages, with_columns
 
 SCORES = ("length_ratio", "letters", "identical", "numbers", "repeated", "coverage")
 
