@@ -17,13 +17,13 @@ he:heb hi:hin ho:hmo hr:hrv ht:hat hu:hun hy:hye hz:her ia:ina id:ind ie:ile ig:
 io:ido is:isl it:ita iu:iku iw:heb ja:jpn ji:ydd jv:jav jw:jav ka:kat kg:kon ki:kik kj:kua kk:kaz
 kl:kal km:khm kn:kan ko:kor kr:knc ks:kas ku:kmr kv:kpv kw:cor ky:kir la:lat lb:ltz lg:lug li:lim
 ln:lin lo:lao lt:lit lu:lub lv:lvs mg:plt mh:mah mi:mri mk:mkd ml:mal mn:khk mo:ron mr:mar ms:zsm
-cn:zho jp:jpn mt:mlt my:mya na:nau nb:nob nd:nde ne:npi ng:ndo nl:nld nn:nno no:nob nr:nbl nv:nav ny:nya oc:oci
+mt:mlt my:mya na:nau nb:nob nd:nde ne:npi ng:ndo nl:nld nn:nno no:nob nr:nbl nv:nav ny:nya oc:oci
 oj:oji om:gaz or:ory os:oss pa:pan pi:pli pl:pol ps:pbt pt:por qu:quy rm:roh rn:run ro:ron ru:rus
 rw:kin sa:san sc:srd sd:snd se:sme sg:sag sh:hbs si:sin sk:slk sl:slv sm:smo sn:sna so:som sq:als
 sr:srp ss:ssw st:sot su:sun sv:swe sw:swh ta:tam te:tel tg:tgk th:tha ti:tir tk:tuk tl:tgl tn:tsn
 to:ton tr:tur ts:tso tt:tat tw:twi ty:tah ug:uig uk:ukr ur:urd uz:uzn ve:ven vi:vie vo:vol wa:wln
 wo:wol xh:xho yi:ydd yo:yor za:zha zh:zho zu:zul
-ara:arb aze:azj chi:zho cmn:zho cze:ces dut:nld est:est ekk:est fas:pes fil:tgl fre:fra geo:kat
+ara:arb aze:azj cn:zho jp:jpn chi:zho cmn:zho cze:ces dut:nld est:est ekk:est fas:pes fil:tgl fre:fra geo:kat
 ger:deu gre:ell gsw:gsw arm:hye baq:eus bur:mya alb:als sqi:als ice:isl lav:lvs mac:mkd mao:mri
 mon:khk msa:zsm may:zsm nep:npi nor:nob ori:ory orm:gaz per:pes pus:pbt que:quy rum:ron slo:slk
 swa:swh swc:swh tib:bod uzb:uzn wel:cym yid:ydd mlg:plt kur:kmr grn:gug ful:fuv uzs:uzn
