@@ -3,11 +3,12 @@
 from operators.alignment.beads import Bead, BeadScores, score_beads
 from operators.alignment.gale_church import (
     GALE_CHURCH_PRIORS,
+    align_by_length,
     align_lengths,
-    align_sentences,
     length_deviation,
     match_cost,
 )
+from operators.alignment.sentence_alignment import align_sentences
 from operators.alignment.sentences import split_sentences
 from operators.alignment.word_links import AlignmentErrorRate, alignment_error_rate, symmetrize
 from operators.alignment.words import (
@@ -23,6 +24,7 @@ __all__ = [
     "Bead",
     "BeadScores",
     "WordAlignment",
+    "align_by_length",
     "align_lengths",
     "align_sentences",
     "align_words",
