@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,11 +48,14 @@ _CONCENTRATION = 0.1  # Dirichlet prior: of words that look the same it is 0.5, 
 _LIKENESS = 5.0  # and of words never seen together 0.5 in all
 _MOST_RATE = 0.95  # no word is sure to have a counterpart
 _ITERATIONS = 5  # of model 1
+_KEPT = 0.5  # an expected count worth keeping
 _ROUNDS = 6
+_SETTLED = 1000  # one new bead in so many is none
 
 _WHOLE = 1_000_000  # places that are all looked at
 _FACTOR = 4  # sentences of a block of the next coarser level
-_RADIUS = 24  # sentences around the path that was found before
+_RADIUS = 24  # sentences around the path that was found in blocks
+_NEAR = 10  # and around one that was found in sentences
 
 
 def align_by_words(source: Sequence[str], target: Sequence[str]) -> list[Bead]:
@@ -67,8 +71,8 @@ def align_by_words(source: Sequence[str], target: Sequence[str]) -> list[Bead]:
     round, translations are learnt from the beads (model 1, both directions agreeing), each word
     with the probability that it has a counterpart at all, so that words of which nothing is known
     count for nothing. What a bead itself taught is not counted in its own favour. Length ratio and
-    variance, and how frequent kinds of beads are, are learnt likewise. It ends when nothing
-    changes, or after 6 rounds.
+    variance, and how frequent kinds of beads are, are learnt likewise. It ends when at
+    most one bead in a thousand changes, or after 6 rounds.
 
     Long texts (more than a million pairs of sentences) are first aligned in blocks of 4, 16, ...
     sentences, then near the path found: time and memory grow with the length of the texts.
@@ -88,7 +92,7 @@ def align_by_words(source: Sequence[str], target: Sequence[str]) -> list[Bead]:
         blocks = texts.blocks(level)
         if spans is not None:
             spans = magnified(spans, _FACTOR, *blocks.size)
-        model = _Model(blocks, lexicon, None, coarse=True)
+        model = _Model(blocks, _rare(blocks, lexicon), None, coarse=True)
         spans = model.search(spans, radius=_RADIUS // 2)[0]
     if spans is not None:
         spans = magnified(spans, _FACTOR, n, m)
@@ -96,10 +100,16 @@ def align_by_words(source: Sequence[str], target: Sequence[str]) -> list[Bead]:
     for _ in range(_ROUNDS - 1):
         before = found
         lexicon = _learn(texts, found, lexicon)
-        found, costs = _Model(texts, lexicon, before).search(before, radius=_RADIUS)
-        if len(found) == len(before) and (found == before).all():
+        found, costs = _Model(texts, lexicon, before).search(before, radius=_NEAR)
+        if _changed(found, before) <= len(found) // _SETTLED:
             break
     return _beads(found, costs)
+
+
+def _changed(found: Spans, before: Spans) -> int:
+    """How many beads are new."""
+    old = set(map(tuple, before.tolist()))
+    return sum(bead not in old for bead in map(tuple, found.tolist()))
 
 
 def words_of(sentence: str) -> list[str]:
@@ -265,6 +275,23 @@ def _lookalikes(texts: _Pair) -> _Lexicon:
     return _lexicon(texts, left, right, likeness, counts, learnt=False)
 
 
+def _rare(texts: _Pair, lexicon: _Lexicon) -> _Lexicon:
+    """Without words that each block has, on average: they do not tell one place from another."""
+    n, m = texts.size
+    rare = texts.source.count <= n, texts.target.count <= m
+    kept = rare[0][lexicon.left] & rare[1][lexicon.right]
+    return _Lexicon(
+        lexicon.left[kept],
+        lexicon.right[kept],
+        lexicon.likeness[kept],
+        lexicon.forward[kept],
+        lexicon.backward[kept],
+        lexicon.learnt[kept],
+        np.where(rare[0], lexicon.source_rate, 0.0),
+        np.where(rare[1], lexicon.target_rate, 0.0),
+    )
+
+
 def _bigrams(words: Sequence[str], numbers: dict[str, int]) -> tuple[Ints, Ints]:
     """Character bigrams, ends included, of each word, and where those of each begin."""
     grams: list[int] = []
@@ -288,7 +315,8 @@ def _learn(texts: _Pair, spans: Spans, before: _Lexicon) -> _Lexicon:
         *texts.numbers, beads, source.count > 1, target.count > 1, width
     )
     keys.sort()
-    twice = keys[1:][keys[1:] == keys[:-1]]
+    again = keys[1:] == keys[:-1]
+    twice = keys[1:][again & ~np.append(False, again)[:-1]] if len(keys) > 1 else keys[:0]
     looks = before.likeness > 0
     alike = before.left[looks] * width + before.right[looks]
     entries = np.union1d(twice, alike)
@@ -314,7 +342,9 @@ def _learn(texts: _Pair, spans: Spans, before: _Lexicon) -> _Lexicon:
             np.minimum((words + 0.5) / (side.count + 1), _MOST_RATE)
             for words, side in zip(explained, (source, target), strict=True)
         ]
-    return _lexicon(texts, left, right, likeness, counts, learnt=True)
+    # Less is too little to say anything outside the bead that it comes from.
+    kept = (counts >= _KEPT) | (likeness > 0)
+    return _lexicon(texts, left[kept], right[kept], likeness[kept], counts[kept], learnt=True)
 
 
 class _Model:
@@ -421,7 +451,7 @@ def _gammas(source: Floats, target: Floats, ratio: float, variance: float) -> tu
     return shapes, scales
 
 
-def _ends(words: npt.NDArray[np.integer], size: int) -> Ints:  # type: ignore[type-arg]
+def _ends(words: npt.NDArray[Any], size: int) -> Ints:
     counts = np.bincount(words, minlength=size)
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 

@@ -176,7 +176,8 @@ def expect(source, source_begin, target, target_begin, beads, entry_of, forward,
 
 
 @njit(cache=True)
-def evidence(words, begin, other_begin, low, high, at, rate, share, entries_at, entries, said,
+def evidence(  # noqa: PLR0915 - one pass over buffers that all of it shares
+    words, begin, other_begin, low, high, at, rate, share, entries_at, entries, said,
              learnt, occurs_at, occurs, now_first, now_last):  # fmt: skip
     """How much more probable a sentence's words are beside a block of the other side than alone.
 
@@ -193,6 +194,8 @@ def evidence(words, begin, other_begin, low, high, at, rate, share, entries_at, 
     for r in range(len(low)):
         widest = max(widest, high[r] - low[r])
     heard = np.zeros(widest)
+    # The first occurrence of each word that is not before the band: bands only move forward.
+    ahead = occurs_at[:-1].copy()
     for r in range(len(low)):
         first, last = low[r], high[r]
         for y in range(begin[r], begin[r + 1]):
@@ -205,7 +208,10 @@ def evidence(words, begin, other_begin, low, high, at, rate, share, entries_at, 
             for e in range(entries_at[w], entries_at[w + 1]):
                 v = entries[e]
                 stop = occurs_at[v + 1]
-                o = occurs_at[v] + np.searchsorted(occurs[occurs_at[v] : stop], first)
+                o = ahead[v]
+                while o < stop and occurs[o] < first:
+                    o += 1
+                ahead[v] = o
                 while o < stop and occurs[o] < last:
                     c = occurs[o]
                     heard[c - first] += said[e]
@@ -222,9 +228,9 @@ def evidence(words, begin, other_begin, low, high, at, rate, share, entries_at, 
                         continue
                     v = entries[e]
                     stop = occurs_at[v + 1]
-                    o = occurs_at[v] + np.searchsorted(
-                        occurs[occurs_at[v] : stop], max(now_first[r], first)
-                    )
+                    o = ahead[v]
+                    while o < stop and occurs[o] < now_first[r]:
+                        o += 1
                     times = 0
                     p = o
                     while p < stop and occurs[p] < min(now_last[r], last):
