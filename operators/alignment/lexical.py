@@ -50,6 +50,7 @@ _MOST_RATE = 0.95  # no word is sure to have a counterpart
 _ITERATIONS = 5  # of model 1
 _KEPT = 0.5  # an expected count worth keeping
 _ROUNDS = 6
+_UNEVEN = 0.1  # log ratio of numbers of sentences from which on a piece may be missing
 _SETTLED = 1000  # one new bead in so many is none
 
 _WHOLE = 1_000_000  # places that are all looked at
@@ -63,7 +64,7 @@ def align_by_words(source: Sequence[str], target: Sequence[str]) -> list[Bead]:
 
     The score of a bead is its cost: -log of how much more probable its two sides are as
     translations of each other than as texts of their own - the words by model 1 in both
-    directions, which together count half, the lengths by a normal distribution around the ratio -
+    directions, which together count half, the lengths by a t distribution around the ratio -
     and -log of the share of beads of its kind. Lower is better; one with an empty side has the
     latter only. What the sum of all these is, is least.
 
@@ -73,6 +74,10 @@ def align_by_words(source: Sequence[str], target: Sequence[str]) -> list[Bead]:
     count for nothing. What a bead itself taught is not counted in its own favour. Length ratio and
     variance, and how frequent kinds of beads are, are learnt likewise. It ends when at
     most one bead in a thousand changes, or after 6 rounds.
+
+    Where one text has at least a tenth more sentences than the other, this is done twice, once for
+    texts that are all there and once for a text of which a piece is missing, and the alignment
+    with the lower costs is taken.
 
     Long texts (more than a million pairs of sentences) are first aligned in blocks of 4, 16, ...
     sentences, then near the path found: time and memory grow with the length of the texts.
@@ -87,23 +92,39 @@ def align_by_words(source: Sequence[str], target: Sequence[str]) -> list[Bead]:
     levels = [1]
     while (n // levels[-1] + 1) * (m // levels[-1] + 1) > _WHOLE:
         levels.append(levels[-1] * _FACTOR)
+    # Most of the time both texts are all there. If one has many more sentences, a piece of the
+    # other may be missing, and what its lengths then say is the mean sentence of each.
+    lengths = texts.source.length[-1], texts.target.length[-1]
+    whole_ratio = lengths[1] / lengths[0] if all(lengths) else 1.0
+    ratios = [whole_ratio]
+    if abs(np.log(m / n)) > _UNEVEN:
+        ratios.append(whole_ratio * n / m)
+    found = [_align(texts, lexicon, levels, ratio) for ratio in ratios]
+    return _beads(*min(found, key=lambda spans_and_costs: float(spans_and_costs[1].sum())))
+
+
+def _align(
+    texts: _Pair, lexicon: _Lexicon, levels: Sequence[int], ratio: float
+) -> tuple[Spans, Floats]:
+    """Beads and their costs, where the first search expects this ratio of lengths."""
+    n, m = texts.size
     spans: Spans | None = None
     for level in reversed(levels[1:]):
         blocks = texts.blocks(level)
         if spans is not None:
             spans = magnified(spans, _FACTOR, *blocks.size)
-        model = _Model(blocks, _rare(blocks, lexicon), None, coarse=True)
+        model = _Model(blocks, _rare(blocks, lexicon), None, ratio, coarse=True)
         spans = model.search(spans, radius=_RADIUS // 2)[0]
     if spans is not None:
         spans = magnified(spans, _FACTOR, n, m)
-    found, costs = _Model(texts, lexicon, None).search(spans, radius=_RADIUS)
+    found, costs = _Model(texts, lexicon, None, ratio).search(spans, radius=_RADIUS)
     for _ in range(_ROUNDS - 1):
         before = found
         lexicon = _learn(texts, found, lexicon)
-        found, costs = _Model(texts, lexicon, before).search(before, radius=_NEAR)
+        found, costs = _Model(texts, lexicon, before, ratio).search(before, radius=_NEAR)
         if _changed(found, before) <= len(found) // _SETTLED:
             break
-    return _beads(found, costs)
+    return found, costs
 
 
 def _changed(found: Spans, before: Spans) -> int:
@@ -351,12 +372,17 @@ class _Model:
     """What makes beads of these texts probable."""
 
     def __init__(
-        self, texts: _Pair, lexicon: _Lexicon, beads: Spans | None, *, coarse: bool = False
+        self,
+        texts: _Pair,
+        lexicon: _Lexicon,
+        beads: Spans | None,
+        ratio: float,
+        *,
+        coarse: bool = False,
     ) -> None:
         self.texts, self.lexicon, self.beads = texts, lexicon, beads
         source, target = texts.source.length, texts.target.length
         if beads is None:
-            ratio = target[-1] / source[-1] if source[-1] and target[-1] else 1.0
             variance = usual_variance(ratio)
         else:
             both = beads[(beads[:, 1] > beads[:, 0]) & (beads[:, 3] > beads[:, 2])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,12 @@ def bead_plot(beads: Sequence[BeadRow], *, title: str, xlabel: str, ylabel: str)
                 vmin=low, vmax=max(high, low + 1e-9), linewidths=0, zorder=3,
             )  # fmt: skip
             axes.figure.colorbar(dots, ax=axes, label="score (lower is better)")
-        style = {"color": COLOURS[1], "linestyle": "none", "markersize": 5.0, "clip_on": False}
+        style: dict[str, Any] = {
+            "color": COLOURS[1],
+            "linestyle": "none",
+            "markersize": 5.0,
+            "clip_on": False,
+        }
         across, up = axes.get_xaxis_transform(), axes.get_yaxis_transform()
         if only_x:
             axes.plot(only_x, [0.0] * len(only_x), marker="|", transform=across, **style)

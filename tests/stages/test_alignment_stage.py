@@ -97,6 +97,19 @@ def test_no_bead_has_an_empty_side_and_those_left_out_are_counted(aligned, paral
     assert metrics["one_sided_beads"] >= 0
 
 
+def test_a_figure_shows_the_longest_alignment(aligned, align):
+    assert aligned.context.figures["alignment"].startswith(b"\x89PNG")
+    alone = align({"e": version("eng_Latn", "One.")})
+    assert alone.context.figures == {}
+
+
+def test_words_align_the_sample_no_worse_than_lengths(run_stage, parallel, aligned):
+    settings = {"sentences": "lines", "gold": "sample://parallel", "method": "length"}
+    lengths = run_stage(Sentences, {"documents": parallel}, **settings)
+    for measure in ("strict_f1", "lax_f1"):
+        assert aligned.context.metrics[measure] >= lengths.context.metrics[measure]
+
+
 def test_ids_are_unique_and_sentences_come_once_and_in_order(aligned):
     rows = aligned.rows("bitext")
     assert len({row["id"] for row in rows}) == len(rows)
@@ -109,7 +122,7 @@ def test_ids_are_unique_and_sentences_come_once_and_in_order(aligned):
 
 
 def test_a_sentence_that_nobody_translated_is_left_out_and_counted(align):
-    # No bead takes three sentences, so one of them must stay alone.
+    # By length no bead takes three sentences, so one of them must stay alone.
     english = "The mill is old.\nIt stands by the river.\nIt grinds corn."
     ran = align(
         {
@@ -117,6 +130,7 @@ def test_a_sentence_that_nobody_translated_is_left_out_and_counted(align):
             "d": version("deu_Latn", "Die alte Mühle steht am Fluss."),
         },
         sentences="lines",
+        method="length",
     )
     (row,) = ran.rows("bitext")
     assert len(row["source_sentences"]) == 2
