@@ -36,7 +36,7 @@ class Sentences(Stage):
             None, description="languages on the target side; default all others"
         )
         method: Literal["lexical", "length"] = Field(
-            "lexical",
+            "length",
             description="lexical: by words, whose translations are learnt from each document pair; "
             "length: Gale-Church with the length ratio and variance of each document pair",
         )

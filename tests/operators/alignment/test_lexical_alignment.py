@@ -71,8 +71,14 @@ def test_sentences_that_nobody_translated_stay_alone() -> None:
     assert score_beads([[Bead(*b) for b in found]], [[Bead(*b) for b in wanted]]).strict_f1 > 0.97
 
 
-@pytest.mark.parametrize("size", [150, 1500])
-def test_no_bead_reaches_over_the_cut_where_the_last_third_is_missing(size: int) -> None:
+@pytest.mark.parametrize("blocks", [False, True])
+def test_no_bead_reaches_over_the_cut_where_the_last_third_is_missing(
+    blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 150
+    if blocks:
+        size = 360
+        monkeypatch.setattr(lexical, "_WHOLE", 40_000)
     source, target = translated(size)
     cut = size * 2 // 3
     for left, right, mirrored in ((source, target[:cut], False), (source[:cut], target, True)):

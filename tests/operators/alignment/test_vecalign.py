@@ -50,30 +50,35 @@ def test_every_sentence_is_in_one_bead_and_beads_are_in_order(
     assert all(len(b.source) + len(b.target) <= most for b in beads)
 
 
-def test_sentences_divided_otherwise_and_left_out_are_found() -> None:
+def test_sentences_divided_otherwise_are_found() -> None:
     x = vectors(60)
-    y = np.concatenate([x[:20], [x[20] + x[21]], x[22:40], x[45:]])
-    found = ids(align(x, y))
-    assert ((20, 21), (20,)) in found
-    assert [b for b in found if not b[1]] == [((i,), ()) for i in range(40, 45)]
-    assert len(found) == 19 + 1 + 1 + 18 + 5 + 15
+    y = np.concatenate([x[:20], [x[20] + x[21]], x[22:]])
+    wanted = [((i,), (i,)) for i in range(20)] + [((20, 21), (20,))]
+    assert ids(align(x, y)) == wanted + [((i + 1,), (i,)) for i in range(21, 59)]
 
 
-def test_the_score_is_the_cost_over_the_product_and_nothing_for_a_sentence_alone() -> None:
+def test_sentences_left_out_stay_alone_where_beads_are_of_two() -> None:
+    x = vectors(60)
+    found = align(x, np.concatenate([x[:40], x[45:]]), max_bead=2)
+    alone = [bead for bead in found if not bead.target]
+    assert ids(alone) == [((i,), ()) for i in range(40, 45)]
+    assert [bead.score for bead in alone] == [0.0] * 5
+
+
+def test_the_score_is_the_cost_over_the_product() -> None:
     x = vectors(40)
-    y = np.concatenate([x[:20], [x[20] + x[21]], x[22:30], x[31:]])
+    y = np.concatenate([x[:20], [x[20] + x[21]], x[22:]])
     scores = {(b.source, b.target): b.score for b in align(x, y)}
-    assert scores[(30,), ()] == 0
-    # A joined vector is the sum of vectors of other lengths than 1: the cosine is not quite 1.
+    # The vector of both is the sum of vectors of other lengths than 1: the cosine is not quite 1.
     assert scores[(20, 21), (20,)] == pytest.approx(0, abs=0.05)
     assert scores[(0,), (0,)] == pytest.approx(0, abs=1e-4)
 
 
-def test_a_last_third_that_is_missing_is_left_alone() -> None:
+def test_a_last_third_that_is_missing_is_left_alone_where_beads_are_of_two() -> None:
     x = vectors(900)
-    beads = align(x, x[:600] + 0.3 * vectors(600, seed=2))
-    assert all(not b.target for b in beads if b.source and b.source[-1] >= 600)
-    assert [b for b in ids(beads) if b[1]] == [((i,), (i,)) for i in range(600)]
+    beads = ids(align(x, x[:600] + 0.3 * vectors(600, seed=2), max_bead=2))
+    assert beads[:600] == [((i,), (i,)) for i in range(600)]
+    assert all(not target for _, target in beads[600:])
 
 
 def test_vectors_of_blocks_are_used_where_they_are_given() -> None:
