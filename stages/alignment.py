@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
@@ -14,11 +14,14 @@ from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, St
 from stages.kinds import BITEXT, METRICS
 from stages.sources import SAMPLES, sample_gold
 
+if TYPE_CHECKING:
+    from operators.alignment import Bead
+
 Beads = list[tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 class Sentences(Stage):
-    """Align the sentences of documents that are versions of each other (Gale and Church 1993).
+    """Align the sentences of documents that are versions of each other.
 
     Documents with one `group` are versions of each other. Each group's document in the source
     language is aligned with each of its others. A bead with an empty side is no bitext; it is
@@ -32,8 +35,10 @@ class Sentences(Stage):
         target_languages: list[str] | None = Field(
             None, description="languages on the target side; default all others"
         )
-        method: Literal["length"] = Field(
-            "length", description="length: Gale-Church with the length ratio of each document pair"
+        method: Literal["lexical", "length"] = Field(
+            "length",
+            description="lexical: by words, whose translations are learnt from each document pair; "
+            "length: Gale-Church with the length ratio and variance of each document pair",
         )
         sentences: Literal["lines", "rules"] = Field(
             "rules", description="a sentence a line (blank ones are none), or split by rules"
@@ -63,12 +68,15 @@ class Sentences(Stage):
         found: dict[tuple[str, str], Beads] = {}
         pairs = list(self._pairs(inputs["documents"].table()))
         one_sided = 0
+        longest: tuple[int, str, list[Bead], str, str] | None = None
         for done, (group, source, target) in enumerate(pairs, start=1):
             if config.sentences == "lines":
                 sides = [_lines(side["text"]) for side in (source, target)]
             else:
                 sides = [split_sentences(s["text"], s["language"]) for s in (source, target)]
             beads = align_sentences(sides[0], sides[1], method=config.method)
+            if longest is None or len(beads) > longest[0]:
+                longest = (len(beads), group, beads, source["language"], target["language"])
             found[group, target["language"]] = [(bead.source, bead.target) for bead in beads]
             for bead in beads:
                 if not (bead.source and bead.target):
@@ -93,6 +101,9 @@ class Sentences(Stage):
         context.metric("document_pairs", len(pairs))
         context.metric("beads", len(rows))
         context.metric("one_sided_beads", one_sided)
+        if longest is not None:
+            _, group, beads, *languages = longest
+            context.figure("alignment", _plot(group, beads, *languages))
         outputs["scores"].write(pa.Table.from_pylist(self._scores(found, context), METRICS))
 
     def _pairs(self, documents: pa.Table) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -149,6 +160,17 @@ class Sentences(Stage):
                 if name == "all":
                     context.metric(measure, value)
         return rows
+
+
+def _plot(group: str, beads: Sequence[Bead], source: str, target: str) -> bytes:
+    from operators.plotting import bead_plot
+
+    return bead_plot(
+        [(bead.source, bead.target, bead.score) for bead in beads],
+        title=f"Alignment of {group}",
+        xlabel=f"sentence in {source}",
+        ylabel=f"sentence in {target}",
+    )
 
 
 def _lines(text: str) -> list[str]:

@@ -5,14 +5,15 @@ from operators.alignment.bitext_scores import BitextScores, score_bitext
 from operators.alignment.documents import DocumentPair, nameless, pair_by_content, pair_by_name
 from operators.alignment.gale_church import (
     GALE_CHURCH_PRIORS,
+    align_by_length,
     align_lengths,
-    align_sentences,
     length_deviation,
     match_cost,
 )
 from operators.alignment.grams import word_lists
 from operators.alignment.miner import Miner, learn_miner
 from operators.alignment.mining import MinedPair, MixedVectors, mine_bitext, xsim
+from operators.alignment.sentence_alignment import align_sentences
 from operators.alignment.sentences import split_sentences
 from operators.alignment.word_links import AlignmentErrorRate, alignment_error_rate, symmetrize
 from operators.alignment.words import (
@@ -33,6 +34,7 @@ __all__ = [
     "Miner",
     "MixedVectors",
     "WordAlignment",
+    "align_by_length",
     "align_lengths",
     "align_sentences",
     "align_words",

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from operators.alignment.bands import Band, Spans, beside, whole, widened
 from operators.alignment.beads import Bead
 
 # (source sentences, target sentences) of a bead -> probability: the paper's values, where a kind
@@ -18,36 +18,9 @@ GALE_CHURCH_PRIORS: Mapping[tuple[int, int], float] = MappingProxyType(
     {(1, 1): 0.89, (2, 1): 0.089, (1, 2): 0.089, (2, 2): 0.011, (1, 0): 0.0099, (0, 1): 0.0099}
 )
 
-# Costs closer than this are equal: sums of the same terms in another order differ by rounding,
-# and the last bits of the normal tail differ between machines.
-_TIE = 1e-9
-
-
-def align_sentences(
-    source: Sequence[str],
-    target: Sequence[str],
-    *,
-    method: Literal["length"] = "length",
-    ratio: float | None = None,
-) -> list[Bead]:
-    """Align the sentences of a document with those of its translation.
-
-    Method "length" is `align_lengths` over lengths in characters, with the paper's variance and
-    priors. `ratio` is the expected number of target characters for a source character; None
-    takes it from the two texts (total target characters / total source characters), since at a
-    ratio of 1 every right bead of a pair such as English-Chinese (about 0.3) looks improbable.
-    Texts without characters on one side have a ratio of 1.
-
-    Raises:
-        ValueError: `method` is unknown or `ratio` not positive.
-    """
-    if method != "length":
-        raise ValueError(f"method must be 'length', not {method!r}")
-    source_lengths, target_lengths = list(map(len, source)), list(map(len, target))
-    if ratio is None:
-        totals = sum(source_lengths), sum(target_lengths)
-        ratio = totals[1] / totals[0] if all(totals) else 1.0
-    return align_lengths(source_lengths, target_lengths, ratio=ratio)
+_EXACT = 2_000_000  # cells that are all looked at
+_RADIUS = 100  # sentences to each side of where a place is expected, in longer texts
+_FITS = 5
 
 
 def align_lengths(
@@ -69,7 +42,10 @@ def align_lengths(
     that comes first in `priors` - by default 1-1, then 2-1, 1-2, 2-2, 1-0, 0-1 - then the bead
     before it, and so on.
 
-    Takes O(n·m) time and n·m bytes.
+    Up to 2 million cells (n·m) all alignments are compared. Beyond that, those within 100
+    sentences of the places that are equally far through both texts, and twice as many as long as
+    the best of them comes near to an edge: time and memory grow with n + m, the more so the more
+    of one text is missing in the other.
 
     Args:
         source_lengths: n lengths, >= 0.
@@ -84,66 +60,113 @@ def align_lengths(
             impossible entry in `priors`; or no alignment with the beads in `priors`.
     """
     _check(source_lengths, target_lengths, ratio, variance, priors)
-    moves = list(priors)
-    penalties = -np.log(np.array([priors[move] for move in moves]))
+    from operators.alignment import sentence_kernels
+
+    moves = np.array(list(priors), np.int64)
+    penalties = -np.log(np.array(list(priors.values()), np.float64))
     # Total length of the first i sentences, so that a bead's length is one subtraction.
-    source = np.concatenate(([0.0], np.cumsum(source_lengths)))
-    target = np.concatenate(([0.0], np.cumsum(target_lengths)))
+    source = np.concatenate(([0.0], np.cumsum(source_lengths, dtype=np.float64)))
+    target = np.concatenate(([0.0], np.cumsum(target_lengths, dtype=np.float64)))
     n, m = len(source) - 1, len(target) - 1
 
-    # Cell (i, j) holds the cheapest alignment of the first i source and j target sentences. All
-    # cells with the same i + j depend on earlier diagonals only and are filled at once.
-    # `diagonals[d][i]` is the cost of cell (i, d - i); only the last few are kept.
-    reach = max(a + b for a, b in moves)
-    diagonals: dict[int, npt.NDArray[np.float64]] = {0: np.full(n + 1, np.inf)}
-    diagonals[0][0] = 0.0
-    taken = np.zeros((n + 1, m + 1), dtype=np.uint8)
-    for d in range(1, n + m + 1):
-        low, high = max(0, d - m), min(n, d)
-        costs = np.full((len(moves), high - low + 1), np.inf)
-        for row, (a, b) in enumerate(moves):
-            first, last = max(low, a), min(high, d - b)
-            if first > last:
-                continue
-            # i runs up from first to last while j = d - i runs down.
-            source_length = source[first : last + 1] - source[first - a : last + 1 - a]
-            target_length = (
-                target[d - last : d - first + 1] - target[d - last - b : d - first + 1 - b]
-            )
-            costs[row, first - low : last - low + 1] = (
-                diagonals[d - a - b][first - a : last + 1 - a]
-                + match_cost(source_length, target_length[::-1], ratio=ratio, variance=variance)
-                + penalties[row]
-            )
-        # argmax: the first move, in order of preference, that is as cheap as the cheapest.
-        choice = (costs <= costs.min(axis=0) + _TIE).argmax(axis=0)
-        cells = np.arange(low, high + 1)
-        taken[cells, d - cells] = choice
-        diagonals[d] = np.full(n + 1, np.inf)
-        diagonals[d][low : high + 1] = costs[choice, cells - low]
-        diagonals.pop(d - reach, None)
-
-    if not np.isfinite(diagonals[n + m][n]):
-        raise ValueError(f"no alignment of {n} with {m} sentences with beads {moves}")
-    spans = []
-    i, j = n, m
-    while i or j:
-        a, b = moves[taken[i, j]]
-        spans.append((i - a, i, j - b, j))
-        i, j = i - a, j - b
-    return [
-        Bead(
-            tuple(range(i0, i1)),
-            tuple(range(j0, j1)),
-            float(
-                match_cost(
-                    source[i1] - source[i0], target[j1] - target[j0], ratio=ratio, variance=variance
-                )
-                - np.log(priors[i1 - i0, j1 - j0])
-            ),
+    def search(places: Band) -> Spans | None:
+        cost, taken = sentence_kernels.length_path(
+            source, target, *places, moves, penalties, ratio, variance
         )
-        for i0, i1, j0, j1 in reversed(spans)
-    ]
+        if not np.isfinite(cost):
+            return None
+        return np.asarray(sentence_kernels.walk_back(taken, *places, moves, n, m), np.int64)
+
+    def around(radius: int) -> Band:
+        if (n + 1) * (m + 1) <= _EXACT:
+            return whole(n + 1, m + 1)
+        return beside(*_even_path(source, target), m + 1, radius)
+
+    spans = widened(search, around, _RADIUS, n, m)
+    if spans is None:
+        raise ValueError(f"no alignment of {n} with {m} sentences with beads {list(priors)}")
+    i, i_end, j, j_end = spans.T
+    costs = match_cost(
+        source[i_end] - source[i], target[j_end] - target[j], ratio=ratio, variance=variance
+    )
+    return [
+        Bead(tuple(range(*row[:2])), tuple(range(*row[2:])),
+             float(cost - np.log(priors[row[1] - row[0], row[3] - row[2]])))
+        for row, cost in zip(spans.tolist(), costs, strict=True)
+    ]  # fmt: skip
+
+
+def length_model(
+    beads: Sequence[Bead], source_lengths: Sequence[int], target_lengths: Sequence[int]
+) -> tuple[float, float]:
+    """Ratio and variance of the beads with both sides, as `align_lengths` takes them.
+
+    The variance is never below the paper's, which fits Indo-European languages with a ratio near
+    1, in the scale of this ratio (`usual_variance`): an alignment takes the beads that fit, so
+    that what it shows of their spread is too little, and less each time it is fitted again.
+    """
+    both = [bead for bead in beads if bead.source and bead.target]
+    source = np.array([sum(source_lengths[i] for i in bead.source) for bead in both], np.float64)
+    target = np.array([sum(target_lengths[j] for j in bead.target) for bead in both], np.float64)
+    return fitted_lengths(source, target)
+
+
+def fitted_lengths(
+    source: npt.NDArray[np.float64], target: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """`length_model` of beads whose sides have these lengths."""
+    total, other = float(source.sum()), float(target.sum())
+    ratio = other / total if total and other else 1.0
+    usual = usual_variance(ratio)
+    if not len(source):
+        return ratio, usual
+    mean = np.maximum((source + target / ratio) / 2, 1.0)
+    return ratio, max(float(((source * ratio - target) ** 2 / mean).mean()), usual)
+
+
+def usual_variance(ratio: float) -> float:
+    """6.8·c^1.5: the paper's variance for c = 1, and the one scaling with c under which an
+    alignment does not depend on which of the two texts is called the source."""
+    return float(6.8 * ratio**1.5)
+
+
+def align_by_length(
+    source_lengths: Sequence[int], target_lengths: Sequence[int], *, ratio: float | None = None
+) -> list[Bead]:
+    """`align_lengths` with the ratio and variance of these very texts.
+
+    They are taken from the totals first, then from the beads found (`length_model`), until the
+    beads do not change or 5 times. A given ratio stays.
+    """
+    beads: list[Bead] = []
+    whole_text = [Bead(tuple(range(len(source_lengths))), tuple(range(len(target_lengths))))]
+    fitted = length_model(whole_text, source_lengths, target_lengths)[0]
+    ratio_now = fitted if ratio is None else ratio
+    variance = usual_variance(ratio_now)
+    for _ in range(_FITS):
+        found = align_lengths(source_lengths, target_lengths, ratio=ratio_now, variance=variance)
+        same = [(b.source, b.target) for b in found] == [(b.source, b.target) for b in beads]
+        beads = found
+        if same:
+            break
+        fitted, variance = length_model(beads, source_lengths, target_lengths)
+        if ratio is None:
+            ratio_now = fitted
+        else:
+            variance = max(variance, usual_variance(ratio))
+    return beads
+
+
+def _even_path(
+    source: npt.NDArray[np.float64], target: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The place in the target that is as far through its text as each place in the source."""
+    share = source / max(source[-1], 1.0)
+    column = np.searchsorted(target, share * target[-1], side="left").astype(np.int64)
+    column = np.minimum(column, len(target) - 1)
+    first, last = column.copy(), column.copy()
+    first[0], last[-1] = 0, len(target) - 1
+    return first, last
 
 
 def length_deviation(

@@ -23,10 +23,10 @@ rw:kin sa:san sc:srd sd:snd se:sme sg:sag sh:hbs si:sin sk:slk sl:slv sm:smo sn:
 sr:srp ss:ssw st:sot su:sun sv:swe sw:swh ta:tam te:tel tg:tgk th:tha ti:tir tk:tuk tl:tgl tn:tsn
 to:ton tr:tur ts:tso tt:tat tw:twi ty:tah ug:uig uk:ukr ur:urd uz:uzn ve:ven vi:vie vo:vol wa:wln
 wo:wol xh:xho yi:ydd yo:yor za:zha zh:zho zu:zul
-ara:arb aze:azj cn:zho jp:jpn chi:zho cmn:zho cze:ces dut:nld est:est ekk:est fas:pes fil:tgl fre:fra geo:kat
+ara:arb aze:azj chi:zho cmn:zho cze:ces dut:nld est:est ekk:est fas:pes fil:tgl fre:fra geo:kat
 ger:deu gre:ell gsw:gsw arm:hye baq:eus bur:mya alb:als sqi:als ice:isl lav:lvs mac:mkd mao:mri
 mon:khk msa:zsm may:zsm nep:npi nor:nob ori:ory orm:gaz per:pes pus:pbt que:quy rum:ron slo:slk
-swa:swh swc:swh tib:bod uzb:uzn wel:cym yid:ydd mlg:plt kur:kmr grn:gug ful:fuv uzs:uzn
+swa:swh swc:swh tib:bod uzb:uzn wel:cym yid:ydd mlg:plt kur:kmr grn:gug ful:fuv uzs:uzn cn:zho jp:jpn
 """
 _PART = re.compile(r"[A-Za-z0-9]+")
 

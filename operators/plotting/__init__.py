@@ -1,6 +1,7 @@
 """Figures as PNG bytes: arrays in, bytes out, the same bytes for the same arrays."""
 
 from operators.plotting.bars import bars_by_language
+from operators.plotting.bead_plot import bead_plot
 from operators.plotting.curves import learning_curves
 from operators.plotting.densities import histogram_with_density
 from operators.plotting.histograms import histogram
@@ -10,6 +11,7 @@ from operators.plotting.tallies import tallies
 
 __all__ = [
     "bars_by_language",
+    "bead_plot",
     "histogram",
     "histogram_with_density",
     "intervals",

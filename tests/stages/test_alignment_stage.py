@@ -97,6 +97,20 @@ def test_no_bead_has_an_empty_side_and_those_left_out_are_counted(aligned, paral
     assert metrics["one_sided_beads"] >= 0
 
 
+def test_a_figure_shows_the_longest_alignment(aligned, align):
+    assert aligned.context.figures["alignment"].startswith(b"\x89PNG")
+    alone = align({"e": version("eng_Latn", "One.")})
+    assert alone.context.figures == {}
+
+
+def test_words_align_even_short_texts_about_as_well_as_lengths(run_stage, parallel, aligned):
+    # Nine sentences teach hardly any word.
+    settings = {"sentences": "lines", "gold": "sample://parallel", "method": "lexical"}
+    by_words = run_stage(Sentences, {"documents": parallel}, **settings)
+    assert by_words.context.metrics["strict_f1"] > 0.93
+    assert by_words.context.metrics["lax_f1"] > 0.99
+
+
 def test_ids_are_unique_and_sentences_come_once_and_in_order(aligned):
     rows = aligned.rows("bitext")
     assert len({row["id"] for row in rows}) == len(rows)
@@ -109,7 +123,7 @@ def test_ids_are_unique_and_sentences_come_once_and_in_order(aligned):
 
 
 def test_a_sentence_that_nobody_translated_is_left_out_and_counted(align):
-    # No bead takes three sentences, so one of them must stay alone.
+    # By length no bead takes three sentences, so one of them must stay alone.
     english = "The mill is old.\nIt stands by the river.\nIt grinds corn."
     ran = align(
         {
@@ -117,6 +131,7 @@ def test_a_sentence_that_nobody_translated_is_left_out_and_counted(align):
             "d": version("deu_Latn", "Die alte Mühle steht am Fluss."),
         },
         sentences="lines",
+        method="length",
     )
     (row,) = ran.rows("bitext")
     assert len(row["source_sentences"]) == 2
