@@ -63,10 +63,11 @@ class RayPool:
         import ray
 
         self._ray = ray
-        self._call = ray.remote(max_calls=0)(_call).options(**options)
+        self._call = ray.remote(max_calls=0)(_call)
+        self._options = dict(options)
 
     def call(self, function: Callable[..., Any], *arguments: Any, returns: int) -> list[Any]:
-        made = self._call.options(num_returns=returns).remote(function, *arguments)
+        made = self._call.options(**self._options, num_returns=returns).remote(function, *arguments)
         return list(made) if returns > 1 else [made]
 
     def finish(self, waited: Sequence[Any], done: Callable[[int], None]) -> list[Any]:

@@ -61,16 +61,15 @@ class StoredArtifact:
         return self._store.table(self._manifest)
 
     @property
+    def bytes(self) -> int:
+        return self._manifest.size
+
+    @property
     def parts(self) -> int:
         return len(self._manifest.parts)
 
     def part(self, index: int) -> pa.Table:
         return self._store.read_part(self._manifest, index)
-
-    @property
-    def size(self) -> int:
-        """Bytes of its shards."""
-        return self._manifest.size
 
     def folder(self) -> Path:
         return self._store.folder(self._manifest)

@@ -68,7 +68,7 @@ def shuffle(
     pool = present_pool()
     steps = (_name_of(task, split), _name_of(task, gather))
     if isinstance(rows, StoredArtifact):
-        digest, size, parts = rows.digest, rows.size, [None] * rows.parts
+        digest, size, parts = rows.digest, rows.bytes, [None] * rows.parts
     else:
         given = [rows] if isinstance(rows, ShuffledRows) else list(rows)
         digest, size = None, sum(one.bytes for one in given)

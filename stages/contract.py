@@ -99,6 +99,11 @@ class Artifact(Protocol):
         ...
 
     @property
+    def bytes(self) -> int:
+        """What its shards or files take, as they lie."""
+        ...
+
+    @property
     def parts(self) -> int:
         """How many shards its rows lie in."""
         ...

@@ -7,6 +7,7 @@ from operators.corpus.banding import (
     choose_bands,
     signature_sketches,
 )
+from operators.corpus.contamination import ngram_index, ngram_overlap
 from operators.corpus.deduplication import (
     exact_duplicates,
     lsh_candidates,
@@ -47,6 +48,8 @@ __all__ = [
     "minhash_signatures",
     "mix64",
     "near_duplicate_clusters",
+    "ngram_index",
+    "ngram_overlap",
     "normalize_text",
     "optimal_bands",
     "python_prose",

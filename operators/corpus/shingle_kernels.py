@@ -357,33 +357,52 @@ def jaccard(values, starts, ends, left, right, similarities):
 
 
 @njit(cache=True)
-def find_ngrams(
-    data, offsets, kinds, lower, lengths, firsts, known, owners, covered, words_of, best
-):
-    """How much of each text stands in the n-grams that are known.
+def _place(ordered, first, last, value):
+    """Where a value stands in ordered[first:last], which is sorted; -1 where it does not."""
+    while first < last:
+        middle = (first + last) // 2
+        if ordered[middle] < value:
+            first = middle + 1
+        else:
+            last = middle
+    return first if first < len(ordered) and ordered[first] == value else -1
 
-    `known[firsts[i]:firsts[i + 1]]` are the sorted hashes of the n-grams of `lengths[i]` words, and
-    `owners` the text that each came from. Fills `covered` with how many words of each text lie in
-    an n-gram that is known, `words_of` with how many there are, `best` with the smallest owner, or
-    -1.
+
+@njit(cache=True)
+def find_ngrams(
+    data, offsets, kinds, lower, lengths, firsts, known, owners, passing, covered, words_of, best
+):
+    """How much of each text stands in n-grams that are known (`operators.corpus.contamination`).
+
+    Fills `covered` with how many words of each text lie in an n-gram that is known, `words_of`
+    with how many it has, `best` with the smallest owner of those n-grams, or -1.
     """
     room = _longest(offsets) + 1
     words = np.empty(room, np.uint64)
     grams = np.empty(room, np.uint64)
-    marked = np.empty(room, np.bool_)
+    shift = np.uint64(64)
+    places = len(passing)
+    while places > 1:
+        places //= 2
+        shift -= np.uint64(1)
     for text in range(len(offsets) - 1):
         count = word_hashes(data, offsets[text], offsets[text + 1], kinds, lower, words)
         words_of[text] = count
+        covered[text] = 0
         best[text] = -1
-        marked[:count] = False
+        marked = np.zeros(0, np.bool_)
         for i in range(len(lengths)):
             n = lengths[i]
-            of_length = known[firsts[i] : firsts[i + 1]]
             for k in range(ngrams_of(words, count, n, grams)):
-                at = np.searchsorted(of_length, grams[k])
-                if at < len(of_length) and of_length[at] == grams[k]:
-                    marked[k : k + n] = True
-                    owner = owners[firsts[i] + at]
-                    if best[text] < 0 or owner < best[text]:
-                        best[text] = owner
-        covered[text] = np.sum(marked[:count])
+                if not passing[grams[k] >> shift]:
+                    continue
+                at = _place(known, firsts[i], firsts[i + 1], grams[k])
+                if at < 0 or at >= firsts[i + 1]:
+                    continue
+                if len(marked) == 0:
+                    marked = np.zeros(count, np.bool_)
+                marked[k : k + n] = True
+                if best[text] < 0 or owners[at] < best[text]:
+                    best[text] = owners[at]
+        for k in range(len(marked)):
+            covered[text] += marked[k]

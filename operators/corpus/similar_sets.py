@@ -51,7 +51,8 @@ def similar_clusters(
     trees[order] = order[parents]
     # The member of lowest rank of each tree.
     by_rank = np.lexsort((ranks, trees))
-    first = np.concatenate([[True], np.diff(trees[by_rank]) != 0]) if len(order) else []
+    first = np.ones(len(order), bool)
+    first[1:] = np.diff(trees[by_rank]) != 0
     lowest = by_rank[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
     clusters = np.empty_like(parents)
     clusters[by_rank] = lowest

@@ -31,6 +31,10 @@ class MemoryArtifact:
         return sum(shard.num_rows for shard in self.shards)
 
     @property
+    def bytes(self):
+        return sum(shard.nbytes for shard in self.shards)
+
+    @property
     def parts(self):
         return len(self.shards)
 
