@@ -32,7 +32,6 @@ from operators.corpus import ShingleSets, shingle_sets, similar_clusters
 SHARES = (0.02, 0.05, 0.10, 0.20)
 SIMILARITY = 0.5
 PAIRS = 3
-TIMED_CHAPTERS = 600
 SIZES = (50_000, 100_000, 200_000)
 PEER = Path(__file__).parents[1] / "peers" / "datatrove_minhash.py"
 
@@ -179,7 +178,7 @@ def accuracy(texts: list[tuple[str, str]], folder: Path) -> str:
 
 
 def throughput(texts: list[tuple[str, str]], folder: Path) -> str:
-    both = texts[:TIMED_CHAPTERS] + copies(texts[:TIMED_CHAPTERS], 0.02)
+    both = texts + copies(texts, 0.02)
     source = folder / "lines"
     source.mkdir()
     write_lines(source / "texts.jsonl", both)
@@ -188,7 +187,7 @@ def throughput(texts: list[tuple[str, str]], folder: Path) -> str:
     for number in range(PAIRS + 1):  # the first pair warms up
         here = folder / f"speed-{number}"
         here.mkdir()
-        stages, _ = run(here, source / "texts.jsonl", 128)
+        stages, _ = run(here, source / "texts.jsonl", 256)
         done = subprocess.run(
             [sys.executable, str(PEER), str(source), str(here / "peer")],
             check=True, capture_output=True, text=True, cwd=here,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from stages import deduplication
-from stages.deduplication import Decontaminate, NearDuplicates
+from stages import corpus_deduplication
+from stages.corpus_deduplication import Decontaminate, NearDuplicates
 
 DATA = os.environ.get("TOKENMILL_DATA")
 
@@ -71,7 +71,7 @@ def test_partitions_and_the_way_to_components_change_no_row(
     run_stage, documents, corpus, ran_in_three, partitions, few_links, monkeypatch
 ):
     given, expected = {"documents": documents(corpus, shards=3)}, ran_in_three
-    monkeypatch.setattr(deduplication, "_FEW_LINKS", few_links)
+    monkeypatch.setattr(corpus_deduplication, "_FEW_LINKS", few_links)
     ran = run_stage(NearDuplicates, given, similarity=0.5, partitions=partitions)
     for output in ("documents", "dropped"):
         shards = zip(expected[output].shards, ran[output].shards, strict=True)

@@ -125,9 +125,9 @@ class NearDuplicates(Stage):
             found.append(near)
             context.metric("near_duplicates", near.rows)
             context.metric("compared", joined.rows)
-            if near.rows:
-                self._draw(near, context)
         context.shuffle(found, None, "shard", self.divided, partitions=shards, outputs=outputs)
+        if len(found) > 1 and found[1].rows:
+            self._draw(found[1], context)
 
     def _bands(self) -> Any:
         from operators.corpus import choose_bands
