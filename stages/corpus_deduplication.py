@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import model_validator
 
 from stages.contract import (
     Artifact,
@@ -83,6 +84,14 @@ class NearDuplicates(Stage):
             "32 MiB",
             why="what becomes of a document depends on those it meets, and it meets the same",
         )
+
+        @model_validator(mode="after")
+        def _can_be_found(self) -> NearDuplicates.Config:
+            if self.similarity is not None:
+                from operators.corpus import choose_bands
+
+                choose_bands(self.similarity, self.recall, self.permutations)
+            return self
 
     inputs = {"documents": Input(Kind.DOCUMENTS, "documents, normalised")}
     outputs = {

@@ -140,6 +140,11 @@ def test_edited_chapters_are_found_and_different_ones_are_kept(run_stage, docume
     assert dropped(ran) == {id_: ("near_duplicate", id_[:3]) for id_ in copies}
 
 
+def test_more_recall_than_the_permutations_can_give_is_a_mistake_of_the_dag():
+    with pytest.raises(ValueError, match="32 permutations cannot find"):
+        NearDuplicates.Config(similarity=0.2, recall=0.999, permutations=32)
+
+
 # -- contamination ---------------------------------------------------------------------------------
 
 
