@@ -14,13 +14,14 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cluster.access import MODE, has_token, protect
 from cluster.guard import Guard
 from cluster.needs import NODE_ID, Needs, Node, unmet
+from cluster.nested import CallsLost, calls_with
 
 Emit = Callable[[Any], None]
 NODES_SECONDS = 1.0
@@ -163,7 +164,11 @@ class RayRuntime:
             options["label_selector"] = dict(needs.labels)
         if not gpus:
             options |= self._off_gpu_nodes(needs)
-        reference = self._call.options(**options).remote(self._mailbox, function, arguments)
+        # What the task calls itself needs processors as it does. Of the rest the task gives nothing
+        # back while it waits, and would wait for ever for calls that ask for the same again.
+        shared = ("num_cpus", "name", "max_retries", "label_selector", "fallback_strategy")
+        calls = {name: value for name, value in options.items() if name in shared}
+        reference = self._call.options(**options).remote(self._mailbox, function, arguments, calls)
         self._pending[reference] = task
 
     def _off_gpu_nodes(self, needs: Needs) -> dict[str, Any]:
@@ -198,7 +203,8 @@ class RayRuntime:
                 finished.append(Finished(task, value))
             except self._ray.exceptions.RayTaskError as error:
                 cause = error.cause or error
-                finished.append(Finished(task, error=str(cause), cause=cause))
+                lost = isinstance(cause, CallsLost)
+                finished.append(Finished(task, error=str(cause), lost=lost, cause=cause))
             except self._ray.exceptions.RayError as error:
                 finished.append(Finished(task, error=_first_line(error), lost=True))
         return finished
@@ -343,11 +349,17 @@ def current_attempt() -> int:
         return 0  # no task of a cluster
 
 
-def _call(mailbox: Any, function: Callable[..., Any], arguments: Iterable[Any]) -> Any:
+def _call(
+    mailbox: Any,
+    function: Callable[..., Any],
+    arguments: Iterable[Any],
+    calls: Mapping[str, Any],
+) -> Any:
     """The value of a call, whether it has sent messages, and the messages that it has not."""
     emit = _Sender(mailbox)
     try:
-        value = function(*arguments, emit)
+        with calls_with(calls):
+            value = function(*arguments, emit)
     except BaseException:
         emit.rest()
         raise

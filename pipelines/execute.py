@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.nested import CallsLost
 from cluster.runtime import current_attempt
 from pipelines.code import CodeIndex
 from pipelines.code_texts import name_of
@@ -28,7 +29,7 @@ from pipelines.registry import make_importable
 from pipelines.results import Point, Progress, StageTask, TaskResult, Written, summed
 from pipelines.shards import leave_note, take_over
 from pipelines.store import Manifest, Store
-from stages.contract import RowStage, Sink, Stage
+from stages.contract import RowStage, Shuffled, Sink, Stage, Step
 from stages.kinds import FILE_KINDS, SCHEMAS, Kind
 
 Emit = Callable[[Any], None]
@@ -59,6 +60,17 @@ class StoredArtifact:
     def table(self) -> pa.Table:
         return self._store.table(self._manifest)
 
+    @property
+    def bytes(self) -> int:
+        return self._manifest.size
+
+    @property
+    def parts(self) -> int:
+        return len(self._manifest.parts)
+
+    def part(self, index: int) -> pa.Table:
+        return self._store.read_part(self._manifest, index)
+
     def folder(self) -> Path:
         return self._store.folder(self._manifest)
 
@@ -78,10 +90,7 @@ class StoreSink:
     def write(self, rows: pa.Table) -> None:
         if self._kind in FILE_KINDS:
             raise TypeError(f"a {self._kind} is files, not rows: write them into folder()")
-        schema = [(f.name, str(f.type)) for f in rows.schema]
-        if self.written.schema and schema != self.written.schema:
-            raise TypeError(f"shards of one output differ: {self.written.schema} and {schema}")
-        self.written.schema = schema
+        self._check_schema([(f.name, str(f.type)) for f in rows.schema])
         try:
             part = self._store.write_rows(self._prefix, self._next, self._kind, rows)
         except OSError as error:
@@ -93,6 +102,19 @@ class StoreSink:
             for entry in rows.column("reason").combine_chunks().value_counts().to_pylist():
                 reason = entry["values"]
                 self.reasons[reason] = self.reasons.get(reason, 0) + entry["counts"]
+
+    def adopt(self, written: Written, reasons: Mapping[str, int]) -> None:
+        """Take over shards of this output that were written elsewhere."""
+        self._check_schema(written.schema)
+        self.written.parts += written.parts
+        self._next += len(written.parts)
+        self.rows += sum(part.rows for part in written.parts)
+        self.reasons = summed((self.reasons, reasons))
+
+    def _check_schema(self, schema: list[tuple[str, str]]) -> None:
+        if self.written.schema and schema != self.written.schema:
+            raise TypeError(f"shards of one output differ: {self.written.schema} and {schema}")
+        self.written.schema = schema
 
     def folder(self) -> Path:
         if self._kind not in FILE_KINDS:
@@ -138,6 +160,24 @@ class TaskContext:
 
     def figure(self, name: str, png: bytes) -> None:
         self.figures[name] = png
+
+    def shuffle(
+        self,
+        rows: Any,
+        split: Step | None,
+        by: str,
+        gather: Step | None,
+        *,
+        partitions: int | None = None,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> Shuffled:
+        # A module of its own, whose calls open inputs and outputs as this one does.
+        from pipelines.shuffle import shuffle
+
+        shuffled: Shuffled = shuffle(
+            self._task, self.progress, rows, split, by, gather, partitions, outputs
+        )
+        return shuffled
 
 
 def run_task(task: StageTask, emit: Emit) -> TaskResult:
@@ -227,7 +267,7 @@ def _run_once(task: StageTask, emit: Emit, *, again: bool, last: bool) -> TaskRe
                     sinks[Kind.QUARANTINED.value] = sink
             for sink in sinks.values():
                 sink.close()
-        except (MethodError, StoreError):
+        except (MethodError, StoreError, CallsLost):
             raise
         except Exception as error:
             raise MethodError(describe(error)) from error
@@ -248,7 +288,9 @@ def _run_once(task: StageTask, emit: Emit, *, again: bool, last: bool) -> TaskRe
     return result
 
 
-def _open(task: StageTask, cls: type[Stage], store: Store, names: list[str]) -> dict[str, Any]:
+def open_inputs(
+    task: StageTask, cls: type[Stage], store: Store, names: list[str]
+) -> dict[str, Any]:
     opened: dict[str, Any] = {}
     for name in names:
         wired = [StoredArtifact(store, store.manifest(d), cell) for d, cell in task.inputs[name]]
@@ -263,7 +305,7 @@ def _run_whole(
     sinks: Mapping[str, Sink],
     context: TaskContext,
 ) -> int:
-    inputs = _open(task, cls, store, list(task.inputs))
+    inputs = open_inputs(task, cls, store, list(task.inputs))
     cls(cls.Config.model_validate_json(canonical_json(task.config))).run(inputs, sinks, context)
     conservation = cls.conservation()
     return 0 if conservation is None else int(inputs[conservation[0]].rows)
@@ -292,7 +334,7 @@ def _run_shard(
     if making not in _prepared:
         _prepared.clear()
         stage = cls(cls.Config.model_validate_json(canonical_json(task.config)))
-        stage.prepare(_open(task, cls, store, others))
+        stage.prepare(open_inputs(task, cls, store, others))
         _prepared[making] = stage
     stage = _prepared[making]
     rows = store.read_part(store.manifest(task.inputs[first][0][0]), task.shard)

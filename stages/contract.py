@@ -2,7 +2,8 @@
 
 There are two shapes. A `RowStage` sees one shard of rows at a time, so the engine can run it on as
 many workers as there are; most stages are of this shape and are twenty lines long. A `Stage` sees
-its whole inputs: training, tokenizer training, deduplication, reports.
+its whole inputs: training, tokenizer training, reports. Where rows of different shards must meet
+(deduplication, joins) it need not see them itself: `Context.shuffle` spreads the work.
 
 Nothing here knows where it runs: no Ray, no MLflow, no paths. This module is the interface between
 stages and engine, and is left out of every stage's code identity (`pipelines.code`): a change here
@@ -12,7 +13,7 @@ changes how a stage is called, not what it computes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -32,9 +33,11 @@ __all__ = [
     "Kind",
     "Output",
     "RowStage",
+    "Shuffled",
     "Sink",
     "Stage",
     "StageConfig",
+    "Step",
     "execution_field",
 ]
 
@@ -95,6 +98,20 @@ class Artifact(Protocol):
         """The matrix values of the stage that made it, for inputs declared `many`; else empty."""
         ...
 
+    @property
+    def bytes(self) -> int:
+        """What its shards or files take, as they lie."""
+        ...
+
+    @property
+    def parts(self) -> int:
+        """How many shards its rows lie in."""
+        ...
+
+    def part(self, index: int) -> pa.Table:
+        """The rows of one shard."""
+        ...
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in order, in record batches: memory stays bounded."""
         ...
@@ -120,8 +137,32 @@ class Sink(Protocol):
         ...
 
 
+class Shuffled(Protocol):
+    """Rows as a shuffle left them: in parts, over the workers."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def bytes(self) -> int:
+        """What they take in memory."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What the steps of the shuffle counted."""
+        ...
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The parts in order, one at a time. They come to the stage: only for what is small."""
+        ...
+
+
 class Context(Protocol):
-    """What a stage may tell while it runs. Telling is optional; it never changes a result."""
+    """What a stage may tell while it runs, and how it spreads work over the workers.
+
+    Telling is optional; it never changes a result.
+    """
 
     def progress(self, done: int, total: int | None = None, unit: str = "rows") -> None:
         """How far the stage is, for the live display."""
@@ -138,6 +179,48 @@ class Context(Protocol):
     def figure(self, name: str, png: bytes) -> None:
         """Record a picture with the run."""
         ...
+
+    def shuffle(
+        self,
+        rows: Artifact | Shuffled | Sequence[Shuffled],
+        split: Step | None,
+        by: str,
+        gather: Step | None,
+        *,
+        partitions: int | None = None,
+        outputs: Mapping[str, Sink] | None = None,
+    ) -> Shuffled:
+        """Bring rows together that have the same value of a column, on the workers.
+
+        `split` makes rows with the column `by` out of each part; all of one value of it, modulo
+        `partitions`, then come to one call of `gather`, in the order of the parts. No worker sees
+        more than its parts and one partition. Steps are methods of the stage, called as
+
+            step(self, rows: pa.Table, part: int, inputs, context) -> pa.Table
+
+        on a copy of the stage with its config and nothing else: what `run` has set is not there.
+        `inputs` are those of `run`; `part` numbers the part or the partition. What a step counts is
+        in `Shuffled.counts`; what else it tells is not kept.
+
+        What becomes of a row must depend neither on `partitions` nor on what else is in its part.
+
+        Args:
+            rows: shards of an artifact, or what earlier shuffles left (parts numbered one after
+                the other).
+            split: None where the rows have the column already.
+            by: a column of integers that are not negative.
+            gather: None to leave the rows as they meet.
+            partitions: by default so many that one holds some 32 MiB of `rows`. Partition p holds
+                the rows whose `by` modulo `partitions` is p: with as many partitions as an artifact
+                has parts, `by` can say in which part rows belong.
+            outputs: `gather` then returns a table for each of these by name, which become shard
+                `part` of the output where they are made; nothing is left in `Shuffled`.
+        """
+        ...
+
+
+# A step of a shuffle: see `Context.shuffle`.
+Step = Callable[["pa.Table", int, Mapping[str, Any], Context], Any]
 
 
 class Stage(ABC):

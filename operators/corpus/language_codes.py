@@ -26,7 +26,8 @@ wo:wol xh:xho yi:ydd yo:yor za:zha zh:zho zu:zul
 ara:arb aze:azj chi:zho cmn:zho cze:ces dut:nld est:est ekk:est fas:pes fil:tgl fre:fra geo:kat
 ger:deu gre:ell gsw:gsw arm:hye baq:eus bur:mya alb:als sqi:als ice:isl lav:lvs mac:mkd mao:mri
 mon:khk msa:zsm may:zsm nep:npi nor:nob ori:ory orm:gaz per:pes pus:pbt que:quy rum:ron slo:slk
-swa:swh swc:swh tib:bod uzb:uzn wel:cym yid:ydd mlg:plt kur:kmr grn:gug ful:fuv uzs:uzn cn:zho jp:jpn
+swa:swh swc:swh tib:bod uzb:uzn wel:cym yid:ydd mlg:plt kur:kmr grn:gug ful:fuv uzs:uzn cn:zho
+jp:jpn
 """
 _PART = re.compile(r"[A-Za-z0-9]+")
 

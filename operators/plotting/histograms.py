@@ -9,7 +9,13 @@ from operators.plotting.canvas import COLOURS, canvas, say_no_data
 
 
 def histogram(
-    values: npt.ArrayLike, *, bins: int, title: str, xlabel: str, log: bool = False
+    values: npt.ArrayLike,
+    *,
+    bins: int,
+    title: str,
+    xlabel: str,
+    log: bool = False,
+    weights: npt.ArrayLike | None = None,
 ) -> bytes:
     """A PNG with the counts of `values` in `bins` bins of equal width, and their median.
 
@@ -21,6 +27,7 @@ def histogram(
         title: above the figure.
         xlabel: what the values are, with the unit.
         log: a logarithmic axis of counts, for a long tail of rare values.
+        weights: how often there is each value; default once.
 
     Raises:
         ValueError: if bins < 1.
@@ -29,7 +36,9 @@ def histogram(
         raise ValueError(f"bins is {bins}, but must be >= 1")
     given = np.asarray(values, dtype=np.float64).ravel()
     finite = given[np.isfinite(given)]
-    notes = [f"median {np.median(finite):.4g} (dashed)"] if len(finite) else []
+    weighted = None if weights is None else np.asarray(weights).ravel()[np.isfinite(given)]
+    median = _median(finite, weighted)
+    notes = [f"median {median:.4g} (dashed)"] if len(finite) else []
     if len(finite) < len(given):
         notes.append(f"{len(given) - len(finite)} not finite, left out")
     with canvas(6.0, 3.4) as drawing:
@@ -43,11 +52,27 @@ def histogram(
             return drawing.png()
         axes.grid(visible=False, axis="x")
         axes.hist(
-            finite, bins=bins, log=log, color=COLOURS[0], edgecolor="white", linewidth=0.5, zorder=2
+            finite,
+            bins=bins,
+            weights=weighted,
+            log=log,
+            color=COLOURS[0],
+            edgecolor="white",
+            linewidth=0.5,
+            zorder=2,
         )
-        axes.axvline(
-            float(np.median(finite)), color=COLOURS[1], linewidth=1.3, linestyle="--", zorder=3
-        )
+        axes.axvline(median, color=COLOURS[1], linewidth=1.3, linestyle="--", zorder=3)
         if log:
             axes.yaxis.set_major_formatter("{x:g}")
         return drawing.png()
+
+
+def _median(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64] | None) -> float:
+    """The median; with weights the smallest value that half of the weight does not lie above."""
+    if not len(values):
+        return float("nan")
+    if weights is None:
+        return float(np.median(values))
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])

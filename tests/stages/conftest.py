@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pytest
 
+from pipelines.shuffle import cut
 from stages.contract import RowStage
 from stages.kinds import DOCUMENTS, FILE_KINDS, SCHEMAS, schema_faults
 
@@ -28,6 +29,17 @@ class MemoryArtifact:
     @property
     def rows(self):
         return sum(shard.num_rows for shard in self.shards)
+
+    @property
+    def bytes(self):
+        return sum(shard.nbytes for shard in self.shards)
+
+    @property
+    def parts(self):
+        return len(self.shards)
+
+    def part(self, index):
+        return self.shards[index]
 
     def batches(self):
         for shard in self.shards:
@@ -74,11 +86,46 @@ class MemorySink:
         return MemoryArtifact(self.kind, self.shards, self._folder)
 
 
-class MemoryContext:
-    """A `Context` that remembers what it was told."""
+class MemoryShuffled:
+    """What a shuffle left, in memory."""
 
-    def __init__(self):
+    def __init__(self, shards, counts):
+        self.shards, self.counts = shards, counts
+        self.rows = sum(shard.num_rows for shard in shards)
+        self.bytes = sum(shard.nbytes for shard in shards)
+
+    def tables(self):
+        yield from self.shards
+
+
+class MemoryContext:
+    """A `Context` that remembers what it was told, and shuffles step by step."""
+
+    def __init__(self, inputs=None):
+        self.inputs = inputs or {}
         self.metrics, self.curves, self.counts, self.figures = {}, {}, {}, {}
+
+    def shuffle(self, rows, split, by, gather, *, partitions=None, outputs=None):
+        given = rows if isinstance(rows, list) else [rows]
+        shards = [shard for one in given for shard in one.shards]
+        there = MemoryContext(self.inputs)
+
+        def step(method, table, part):
+            if method is None:
+                return table
+            owner = method.__self__
+            copied = type(owner)(owner.config)  # what `run` has set is not there
+            return getattr(copied, method.__name__)(table, part, self.inputs, there)
+
+        partitions = partitions or 3
+        pieces = [cut(step(split, t, part), by, partitions) for part, t in enumerate(shards)]
+        made = []
+        for part in range(partitions):
+            table = step(gather, pa.concat_tables([piece[part] for piece in pieces]), part)
+            for name, sink in (outputs or {}).items():
+                sink.write(table[name])
+            made += [] if outputs else [table]
+        return MemoryShuffled(made, there.counts)
 
     def progress(self, done, total=None, unit="rows"):
         assert done >= 0
@@ -129,7 +176,7 @@ def run_stage(tmp_path_factory):
             name: MemorySink(output.kind, folder / name)
             for name, output in stage_class.outputs.items()
         }
-        context = MemoryContext()
+        context = MemoryContext(inputs)
         if isinstance(stage, RowStage):
             first = inputs.pop(next(iter(stage_class.inputs)))
             stage.prepare(inputs)
