@@ -11,7 +11,7 @@ from stages.kinds import Kind
 
 WORDS = list(vocabulary())
 FAMILIES = {"corpus", "alignment", "tokenizer", "editing", "weighting", "training", "evaluation",
-            "report"}  # fmt: skip
+            "report", "speech"}  # fmt: skip
 
 
 @pytest.fixture(params=WORDS)
