@@ -233,7 +233,8 @@ class _Speech:
         """Time from one character to another, pauses counted to a quarter of a second."""
         import numpy as np
 
-        inside = self.letters[(self.letters >= first) & (self.letters <= last)]
+        begin = np.searchsorted(self.letters, first)
+        inside = self.letters[begin : np.searchsorted(self.letters, last, side="right")]
         pauses = self.start[inside[1:]] - self.end[inside[:-1]]
         total = self.end[last] - self.start[first]
         return float(total - np.maximum(pauses - _LONGEST_PAUSE, 0).sum())
@@ -311,7 +312,7 @@ def _judge(
     start, end = float(speech.start[first]), float(speech.end[last])
     letters = sum(_WIDE_LETTERS if _is_wide(sign) else 1 for sign in text)
     density = letters / max(speech.seconds_of_speech(first, last), 1e-3)
-    edge = min(_exact(word_starts, opposite, matches, separator, rules.boundary_words))
+    edge = min(_exact(word_starts, opposite, matches, span, separator, rules.boundary_words))
     checks: tuple[tuple[str, bool, float], ...] = (
         ("low_score", score < rules.min_score, score),
         ("boundary_words", edge < min(rules.boundary_words, 1), float(edge)),
@@ -346,12 +347,13 @@ def _exact(
     word_starts: npt.NDArray[np.int64],
     opposite: npt.NDArray[np.int64],
     matches: npt.NDArray[np.bool_],
+    span: tuple[int, int],
     separator: int,
     boundary_words: int,
 ) -> tuple[int, int]:
     """How many of the outer words at each end stand opposite of the very same letters.
 
-    None where the outermost one stands opposite of nothing: then speech may begin before it.
+    None where the outermost one has no half in the segment: then it may begin too late.
     """
     import numpy as np
 
@@ -364,7 +366,8 @@ def _exact(
                 break
             letters = slice(word_starts[place], word_starts[place + 1] - separator)
             links = opposite[letters]
-            if rank == 0 and 2 * int((links >= 0).sum()) < len(links):
+            inside = (links >= span[0]) & (links <= span[1])
+            if rank == 0 and 2 * int(inside.sum()) < len(links):
                 break
             exact += bool(matches[letters].all() and (np.diff(links) == 1).all())
         found.append(exact)
