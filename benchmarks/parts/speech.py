@@ -259,7 +259,7 @@ GRAMMAR = (
 )
 
 
-def heard_digits(folder: Path, seconds: float = 240.0) -> str:
+def heard_digits(folder: Path, seconds: float = 100.0) -> str:
     """The same with words of pocketsphinx, given a grammar of the ten digits."""
     import io
 

@@ -17,6 +17,9 @@ Codes = npt.NDArray[np.int64]
 class Scoring:
     """What an alignment is worth, in whole numbers, so that equal means equal.
 
+    How long a gap is costs nothing by default: where the ends are free, minutes of speech that no
+    transcript has would otherwise be worth losing the sentences before or after them.
+
     Attributes:
         match: of two equal elements.
         mismatch: of two others.
@@ -27,7 +30,7 @@ class Scoring:
     match: int = 10
     mismatch: int = -10
     gap_open: int = -20
-    gap_extend: int = -2
+    gap_extend: int = 0
 
     def __post_init__(self) -> None:
         if self.gap_open > 0 or self.gap_extend > 0 or self.mismatch > self.match:

@@ -106,7 +106,7 @@ def align_transcript(
     its sentence. Up to 4 million cells nothing is left out; longer texts are divided at anchors
     (`anchors`) first, and time grows as they do.
 
-    Times rise: `padding` ends halfway to the recognised word before or after, whether that is in
+    Times rise: a word ends where the next one begins at the latest, and `padding` ends halfway to the recognised word before or after, whether that is in
     the transcript or not.
 
     Args:
@@ -195,6 +195,8 @@ class _Speech:
         self.spelled = spelled
         starts = np.array([word.start for word in words], dtype=np.float64)
         ends = np.array([word.end for word in words], dtype=np.float64)
+        # Recognisers may let words overlap; a word ends where the next one begins.
+        ends[:-1] = np.minimum(ends[:-1], starts[1:])
         is_letter = spelled.word >= 0
         self.letters = np.flatnonzero(is_letter)
         of_letter = origin[spelled.word[self.letters]]
@@ -323,7 +325,6 @@ def _judge(
     )
     failed: list[tuple[str, float]] = [(name, found) for name, fails, found in checks if fails]
     before, after = speech.neighbours(first, last)
-    # Halfway to the neighbour, even where the recogniser's words overlap.
     room = (0.0 if before is None else (before + start) / 2,
             duration if after is None else (after + end) / 2)  # fmt: skip
     start = max(start - padding, room[0])
