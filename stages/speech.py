@@ -338,7 +338,8 @@ class Align(RowStage):
                         "recognised": segment.recognised,
                         "sentence": segment.sentence}  # fmt: skip
                 if segment.kept:
-                    clip = {"bytes": next(clips), "path": None} if cuts else None
+                    sound = next(clips) if cuts else None
+                    clip = {"bytes": sound, "path": None} if sound else None
                     kept.append(
                         {**base, "language": row["language"], "cer": segment.cer,
                          "score_of_sum": segment.score_of_sum, "speaker": row["speaker"],
@@ -409,13 +410,14 @@ class Report(Stage):
 
         kept = inputs["speech"].table()
         dropped = inputs["dropped"].table()
-        if "score" not in dropped.column_names:
+        if dropped.num_rows and "score" not in dropped.column_names:
             raise ValueError(
                 "the dropped rows have no scores: wire the output `dropped` of speech.align"
             )
+        columns = ["audio", "sentence", "start", "end", "score"]
+        # An output without rows has the columns of its kind alone.
         sides = [
-            side.select(["audio", "sentence", "start", "end", "score"]).to_pylist()
-            for side in (kept, dropped)
+            side.select(columns).to_pylist() if side.num_rows else [] for side in (kept, dropped)
         ]
         figures = {
             "scores.png": kept_and_dropped(
@@ -509,7 +511,7 @@ def _sentences(text: str, language: str, how: str) -> list[str]:
     return split_sentences(_WRAPPED.sub(" ", text.replace("\r\n", "\n")), language)
 
 
-def _clips(row: Mapping[str, Any], found: Sequence[AlignedSegment]) -> list[bytes]:
+def _clips(row: Mapping[str, Any], found: Sequence[AlignedSegment]) -> list[bytes | None]:
     """The sound of each segment that is kept."""
     from operators.speech import cut_flac, open_audio
 

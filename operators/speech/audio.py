@@ -103,8 +103,12 @@ def open_audio(content: bytes) -> Audio:
     )
 
 
-def cut_flac(audio: Audio, spans: list[tuple[float, float]], rate: int = 16_000) -> list[bytes]:
+def cut_flac(
+    audio: Audio, spans: list[tuple[float, float]], rate: int = 16_000
+) -> list[bytes | None]:
     """Stretches of a recording as FLAC files of one channel, 16 bits, at `rate`.
+
+    None for a stretch after the end of the recording.
 
     Args:
         audio: the recording.
@@ -132,10 +136,13 @@ def cut_flac(audio: Audio, spans: list[tuple[float, float]], rate: int = 16_000)
             elif number == first:
                 first += 1
         at += len(block)
-    cuts = []
+    cuts: list[bytes | None] = []
     for piece in pieces:
-        stream = io.BytesIO()
         joined = np.concatenate([np.zeros(0, np.float32), *piece])
+        if not len(joined):
+            cuts.append(None)
+            continue
+        stream = io.BytesIO()
         soundfile.write(stream, joined, rate, format="FLAC", subtype="PCM_16")
         cuts.append(stream.getvalue())
     return cuts

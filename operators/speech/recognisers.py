@@ -51,7 +51,7 @@ class Pocketsphinx:
                 f"{self._decoder.config['samprate']:g}"
             )
         decoder = self._decoder
-        decoder.start_stream()  # forgets the noise of what came before
+        decoder.reinit_feat()  # forgets the noise and the loudness of what came before
         decoder.start_utt()
         decoder.process_raw(to_pcm16(samples).tobytes(), full_utt=True)
         decoder.end_utt()

@@ -106,8 +106,8 @@ def align_transcript(
     its sentence. Up to 4 million cells nothing is left out; longer texts are divided at anchors
     (`anchors`) first, and time grows as they do.
 
-    Times rise: a word ends where the next one begins at the latest, and `padding` ends halfway to the recognised word before or after, whether that is in
-    the transcript or not.
+    Times rise: a word ends where the next one begins at the latest, and `padding` ends halfway to
+    the recognised word before or after, whether that is in the transcript or not.
 
     Args:
         words: in the order of their times.

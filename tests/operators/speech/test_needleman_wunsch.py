@@ -1,5 +1,7 @@
 """Global alignment must find the best score there is, whatever it leaves out of memory."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,7 +43,7 @@ def worth(a, b, links, scoring):
     pairs = [(i, j) for i, j in enumerate(links) if j >= 0]
     total = sum(scoring.match if a[i] == b[j] else scoring.mismatch for i, j in pairs)
     fences = [(-1, -1), *pairs, (len(a), len(b))]
-    for (i, j), (k, m) in zip(fences, fences[1:], strict=False):
+    for (i, j), (k, m) in itertools.pairwise(fences):
         for gap in (k - i - 1, m - j - 1):
             total += scoring.gap_open + gap * scoring.gap_extend if gap else 0
     return total

@@ -1,5 +1,6 @@
 """Sentences must be found where they were said, and only those."""
 
+import itertools
 import random
 
 import pytest
@@ -9,14 +10,17 @@ from hypothesis import strategies as st
 from operators.speech import SegmentRules, TimedWord, align_transcript
 
 ANY = SegmentRules(min_seconds=0, max_seconds=1e9, min_density=0, max_density=1e9)
-PROSE = (
+TEXT = (
     "it is a truth universally acknowledged that a single man in possession of a good fortune must "
     "be in want of a wife however little known the feelings or views of such a man may be on his "
     "first entering a neighbourhood this truth is so well fixed in the minds of the surrounding "
     "families that he is considered as the rightful property of some one or other of their "
     "daughters my dear bennet said his lady to him one day have you heard that netherfield park is "
     "let at last"
-).split()
+)
+PROSE = TEXT.split()
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+WEATHER = "and now the weather with some showers over the hills by the evening"
 
 
 def timed(text, start=0.0, step=0.4, length=0.35):
@@ -72,7 +76,7 @@ def test_times_rise_and_every_sentence_is_accounted_for_whatever_was_heard(seed)
     assert [segment.sentence for segment in found] == list(range(15))
     spans = [(s.start, s.end) for s in found if s.start is not None]
     assert all(start <= end for start, end in spans)
-    assert all(a[1] <= b[0] + 1e-9 for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(spans))
     assert all(segment.kept == (segment.reason is None) for segment in found)
 
 
@@ -87,7 +91,7 @@ def test_one_early_insertion_shifts_nothing_that_comes_later():
 def test_speech_that_is_not_in_the_transcript_belongs_to_no_sentence():
     # In the middle of it, at a sentence's end: five minutes of something else.
     sentences = sentences_of(PROSE)
-    other = "and now the weather with some showers over the hills by the evening".split() * 50
+    other = WEATHER.split() * 50
     cut = 27
     words = [
         *timed(PROSE[:cut]),
@@ -230,12 +234,11 @@ def test_times_that_run_backwards_are_an_error_that_names_the_word():
 def test_anchors_find_what_the_whole_matrix_finds(seed):
     # Ten words only: no word is rare, sequences of them are.
     chance = random.Random(seed)
-    digits = "zero one two three four five six seven eight nine".split()
-    said = [chance.choice(digits) for _ in range(400)]
+    said = [chance.choice(DIGITS) for _ in range(400)]
     groups = [said[i : i + 8] for i in range(0, len(said), 8)]
     for group in groups:
         if chance.random() < 0.3:
-            group[chance.randrange(len(group))] = chance.choice(digits)
+            group[chance.randrange(len(group))] = chance.choice(DIGITS)
     sentences = [" ".join(group) for group in groups]
     words = timed([w for w in said if chance.random() < 0.95])
     exact = align_transcript(words, sentences, exact_cells=10**12)
@@ -249,26 +252,25 @@ def test_anchors_find_what_the_whole_matrix_finds(seed):
 def test_an_hour_of_digits_with_a_noisy_transcript_keeps_nothing_that_was_not_said():
     # The acceptance line, with errors of a recogniser besides; benchmarks/parts/speech.py has more.
     chance = random.Random(5)
-    digits = "zero one two three four five six seven eight nine".split()
     spoken, sentences, truth, at = [], [], [], 0.0
     while at < 3600:
         kept = []
         for _ in range(chance.randint(5, 9)):
-            word = TimedWord(chance.choice(digits), at, at + chance.uniform(0.3, 0.6))
+            word = TimedWord(chance.choice(DIGITS), at, at + chance.uniform(0.3, 0.6))
             at = word.end + chance.uniform(0.05, 0.6)
             spoken.append(word)
             if chance.random() >= 0.1:
                 kept.append(word)
         texts = [word.text for word in kept]
         if chance.random() < 0.35:
-            texts.insert(chance.randrange(len(texts) + 1), chance.choice(digits))
+            texts.insert(chance.randrange(len(texts) + 1), chance.choice(DIGITS))
         sentences.append(" ".join(texts))
         truth.append((kept[0].start, kept[-1].end))
         if chance.random() < 0.06:
-            sentences.append(" ".join(chance.choices(digits, k=7)))
+            sentences.append(" ".join(chance.choices(DIGITS, k=7)))
             truth.append(None)
     heard = [
-        TimedWord(chance.choice(digits) if chance.random() < 0.03 else w.text, w.start, w.end)
+        TimedWord(chance.choice(DIGITS) if chance.random() < 0.03 else w.text, w.start, w.end)
         for w in spoken
         if chance.random() >= 0.02
     ]
