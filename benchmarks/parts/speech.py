@@ -1,6 +1,7 @@
 """Sentences of a noisy transcript found in an hour of speech whose word times are known.
 
-    python -m benchmarks.parts.speech     needs TOKENMILL_DATA with the folder speech
+    python -m benchmarks.parts.speech     needs TOKENMILL_DATA with the folder speech, the extra
+                                          `speech`, and jiwer for the word error rates
 
 Spoken digits are put one after the other with random gaps until an hour is full; ten percent of
 them are then left out of the transcript and ten percent of further words put into it, some inside

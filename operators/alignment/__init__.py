@@ -16,15 +16,20 @@ from operators.alignment.words import (
     learn_words,
     translation_table,
 )
+from operators.speech.timed_words import TimedWord
+from operators.speech.transcripts import AlignedSegment, align_transcript
 
 __all__ = [
     "GALE_CHURCH_PRIORS",
+    "AlignedSegment",
     "AlignmentErrorRate",
     "Bead",
     "BeadScores",
+    "TimedWord",
     "WordAlignment",
     "align_lengths",
     "align_sentences",
+    "align_transcript",
     "align_words",
     "alignment_error_rate",
     "learn_words",

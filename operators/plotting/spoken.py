@@ -60,8 +60,8 @@ def alignment_timeline(
     """A PNG of one recording: time across, the sentences of its transcript downwards.
 
     A bar is where a sentence was found; the marks along the lower edge are recognised words. Bars
-    along one rising line mean that all was read in order; a step in it is speech that the
-    transcript lacks (to the right) or text that nobody read (downwards).
+    along one line mean that all was read in order; a step in it is speech that the transcript lacks
+    (to the right) or text that nobody read (downwards).
 
     Args:
         spans: sentence, start, end in seconds, whether it was kept.
