@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -434,7 +435,9 @@ class Report(Stage):
             if row["audio"] == name and row["start"] is not None
         ]
         figures["timeline.png"] = alignment_timeline(
-            spans, list(_word_times(inputs.get("recordings"), name)), title=name or "no recording"
+            spans,
+            list(_word_times(inputs.get("recordings"), name)),
+            title=PurePosixPath(name).name if name else "no recording",
         )
         seconds = sum(row["end"] - row["start"] for row in sides[0])
         reasons: dict[str, int] = {}

@@ -105,5 +105,7 @@ def alignment_timeline(
             )
         axes.set_ylim(below + max(0.5, 0.03 * (last + 1)), -max(0.5, 0.03 * (last + 1)))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        # The place of the words is no sentence.
+        axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= last])
         axes.legend(loc="upper right")
         return drawing.png()
