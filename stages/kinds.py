@@ -17,6 +17,8 @@ class Kind(StrEnum):
 
     DOCUMENTS = "documents"
     BITEXT = "bitext"
+    RECORDINGS = "recordings"
+    SPEECH = "speech"
     TOKENS = "tokens"
     TOKENIZER = "tokenizer"
     MODEL = "model"
@@ -52,6 +54,53 @@ BITEXT = pa.schema(
         ("source_sentences", pa.list_(pa.int32())),  # 0-indexed in the source document
         ("target_sentences", pa.list_(pa.int32())),
         ("score", pa.float64()),  # of the aligner; its documentation says which way is better
+        ("edits", pa.list_(pa.string())),
+    ]
+)
+
+# A recording with the text that was read in it, before and after its words were recognised.
+RECORDINGS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("audio", pa.string()),  # URL
+        ("audio_hash", pa.string()),  # of the file: the same URL with other sound is another row
+        ("text", pa.string()),  # of the whole transcript
+        ("language", pa.string()),
+        ("source", pa.string()),  # URL of the transcript
+        ("speaker", pa.string()),  # null where nobody said who speaks
+        ("group", pa.string()),
+        ("seconds", pa.float64()),  # null until the sound was read
+        (
+            "words",  # null until they were recognised
+            pa.list_(
+                pa.struct(
+                    [
+                        ("text", pa.string()),
+                        ("start", pa.float64()),
+                        ("end", pa.float64()),
+                        ("confidence", pa.float64()),
+                    ]
+                )
+            ),
+        ),
+        ("edits", pa.list_(pa.string())),
+    ]
+)
+
+SPEECH = pa.schema(
+    [
+        ("id", pa.string()),
+        ("audio", pa.string()),  # URL of the recording
+        ("start", pa.float64()),  # seconds from its beginning
+        ("end", pa.float64()),
+        ("text", pa.string()),
+        ("recognised", pa.string()),  # what the recogniser heard there
+        ("language", pa.string()),
+        ("source", pa.string()),
+        ("score", pa.float64()),  # 1 - edits / length of the longer text: 1 is best
+        ("cer", pa.float64()),
+        ("speaker", pa.string()),
+        ("group", pa.string()),
         ("edits", pa.list_(pa.string())),
     ]
 )
@@ -113,6 +162,8 @@ QUARANTINED = pa.schema([("id", pa.string()), ("error", pa.string())])
 SCHEMAS: dict[Kind, pa.Schema] = {
     Kind.DOCUMENTS: DOCUMENTS,
     Kind.BITEXT: BITEXT,
+    Kind.RECORDINGS: RECORDINGS,
+    Kind.SPEECH: SPEECH,
     Kind.TOKENS: TOKENS,
     Kind.METRICS: METRICS,
     Kind.SIGNALS: SIGNALS,

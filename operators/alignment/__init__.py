@@ -22,9 +22,12 @@ from operators.alignment.words import (
     learn_words,
     translation_table,
 )
+from operators.speech.timed_words import TimedWord
+from operators.speech.transcripts import AlignedSegment, align_transcript
 
 __all__ = [
     "GALE_CHURCH_PRIORS",
+    "AlignedSegment",
     "AlignmentErrorRate",
     "Bead",
     "BeadScores",
@@ -33,10 +36,12 @@ __all__ = [
     "MinedPair",
     "Miner",
     "MixedVectors",
+    "TimedWord",
     "WordAlignment",
     "align_by_length",
     "align_lengths",
     "align_sentences",
+    "align_transcript",
     "align_words",
     "alignment_error_rate",
     "learn_miner",

@@ -7,14 +7,17 @@ from operators.plotting.densities import histogram_with_density
 from operators.plotting.histograms import histogram
 from operators.plotting.interval_plot import intervals
 from operators.plotting.scatter import scatter_groups
+from operators.plotting.spoken import alignment_timeline, kept_and_dropped
 from operators.plotting.tallies import tallies
 
 __all__ = [
+    "alignment_timeline",
     "bars_by_language",
     "bead_plot",
     "histogram",
     "histogram_with_density",
     "intervals",
+    "kept_and_dropped",
     "learning_curves",
     "scatter_groups",
     "tallies",

@@ -11,7 +11,7 @@ from stages.kinds import Kind
 
 WORDS = list(vocabulary())
 FAMILIES = {"corpus", "alignment", "correction", "tokenizer", "editing", "semantics", "weighting",
-            "training", "evaluation", "report"}  # fmt: skip
+            "training", "evaluation", "report", "speech"}  # fmt: skip
 
 
 @pytest.fixture(params=WORDS)

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from operators.plotting import bars_by_language, histogram, intervals, learning_curves
+from operators.plotting import (
+    alignment_timeline,
+    bars_by_language,
+    histogram,
+    intervals,
+    kept_and_dropped,
+    learning_curves,
+)
 
 REPOSITORY = Path(__file__).parents[3]
 NAN = math.nan
@@ -32,6 +39,13 @@ FIGURES = {
     "intervals_without_zero": lambda: intervals(
         ["a"], [1.0], [0.9], [1.1], title="t", xlabel="x", zero_line=False
     ),
+    "scores": lambda: kept_and_dropped([1.0, 0.9, NAN], [0.1], title="t", xlabel="x"),
+    "scores_of_none": lambda: kept_and_dropped([], [NAN], title="t", xlabel="x"),
+    "timeline": lambda: alignment_timeline(
+        [(0, 0.0, 1.5, True), (3, 2.0, 3.0, False)], [(0.0, 0.4), (2.0, 2.2)], title="t"
+    ),
+    "timeline_of_words_only": lambda: alignment_timeline([], [(0.0, 0.4)], title="t"),
+    "timeline_of_none": lambda: alignment_timeline([], [], title="t"),
     "intervals_of_none": lambda: intervals([], [], [], [], title="t", xlabel="x"),
     "curves": lambda: learning_curves(
         {f"arm {i}": ([0, 10, 20], [3.0, NAN, 1.0 + i]) for i in range(9)},
