@@ -11,6 +11,6 @@ _WRAPPED = re.compile(r"(?<!\n)\n(?!\n)")
 
 
 def unwrap_lines(text: str) -> str:
-    """Text of pages with its lines joined to paragraphs, and words whole that a line end divides."""
+    """Text of pages, its lines joined to paragraphs and divided words made whole."""
     lines = "\n".join(line.rstrip() for line in text.split("\n"))
     return _WRAPPED.sub(" ", _DIVIDED.sub("", lines)).strip()

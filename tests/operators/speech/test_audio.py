@@ -55,6 +55,7 @@ def test_other_formats_are_read(kind, subtype):
         (bytes(range(256)) * 40, "is no sound that can be read"),
         (encoded(np.zeros((0, 1), np.float32), 16000), "holds no samples"),
     ],
+    ids=["nothing", "a_head", "other_bytes", "no_samples"],
 )
 def test_what_is_no_sound_is_an_error_that_says_so(content, message):
     with pytest.raises(AudioError, match=message):
