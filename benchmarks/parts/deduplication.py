@@ -76,8 +76,8 @@ def write_lines(path: Path, texts: list[tuple[str, str]]) -> None:
 
 
 def run(folder: Path, file: Path, rows: int, *, workers: int = 1) -> tuple[dict[str, Any], float]:
-    """A run of the DAG: its stages by name, and the most memory in MiB of a worker that has not read
-    the documents, which is another stage."""
+    """A run of the DAG: its stages, and the most memory in MiB of a worker that has not read the
+    documents, which is another stage."""
     dag = folder / "dag.yaml"
     text = DAG.replace("FILE", str(file)).replace("ROWS", str(rows))
     dag.write_text(text.replace("SIMILARITY", str(SIMILARITY)), encoding="utf-8")
