@@ -6,7 +6,8 @@
   recall by the true Jaccard similarity, and pairs of different chapters that are taken for one;
 - `corpus.documents` and `corpus.near_duplicates` with one worker against datatrove's four steps of
   MinHash on one core, on the same JSON lines, in turn. datatrove: `pip install datatrove`;
-- the memory of the worker that takes most, by how many documents there are.
+- the memory of the worker of `corpus.near_duplicates` that takes most, by how many documents there
+  are; workers that have run `corpus.documents` before are left out.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def write_lines(path: Path, texts: list[tuple[str, str]]) -> None:
 
 
 def run(folder: Path, file: Path, rows: int, *, workers: int = 1) -> tuple[dict[str, Any], float]:
-    """A run of the DAG: its stages by name, and the most memory of a worker in MiB."""
+    """A run of the DAG: its stages, and the most memory in MiB of a worker that has not read the
+    documents, which is another stage."""
     dag = folder / "dag.yaml"
     text = DAG.replace("FILE", str(file)).replace("ROWS", str(rows))
     dag.write_text(text.replace("SIMILARITY", str(SIMILARITY)), encoding="utf-8")
@@ -88,16 +90,21 @@ def run(folder: Path, file: Path, rows: int, *, workers: int = 1) -> tuple[dict[
         [sys.executable, "-m", "pipelines.cli", "run", str(dag), "--json", "--workers",
          str(workers)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    most = 0.0
+    most: dict[int, float] = {}
+    readers: set[int] = set()  # workers that have read the documents, which keeps their ids
     while process.poll() is None:
-        most = max([most, *(own_memory(pid) for pid in workers_of(process.pid))])
+        for pid, title in workers_of(process.pid).items():
+            most[pid] = max(most.get(pid, 0.0), own_memory(pid))
+            if "ray::documents" in title:
+                readers.add(pid)
         time.sleep(0.2)
     assert process.stdout is not None
     stages = json.loads(process.stdout.read())
-    return {stage["name"]: stage for stage in stages}, most
+    others = [memory for pid, memory in most.items() if pid not in readers]
+    return {stage["name"]: stage for stage in stages}, max(others, default=float("nan"))
 
 
-def workers_of(driver: int) -> list[int]:
+def workers_of(driver: int) -> dict[int, str]:
     """Ray's workers among the processes that a process has started, directly or not."""
     parents, names = {}, {}
     for path in Path("/proc").glob("[0-9]*"):
@@ -106,12 +113,13 @@ def workers_of(driver: int) -> list[int]:
             names[int(path.name)] = (path / "cmdline").read_text()
         except (OSError, ValueError):
             continue
-    found, waiting = [], [driver]
+    found: dict[int, str] = {}
+    waiting = [driver]
     while waiting:
         above = waiting.pop()
         below = [process for process, parent in parents.items() if parent == above]
         waiting += below
-        found += [process for process in below if "ray::" in names.get(process, "")]
+        found |= {process: names[process] for process in below if "ray::" in names.get(process, "")}
     return found
 
 
