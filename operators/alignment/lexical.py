@@ -66,7 +66,7 @@ def align_by_words(source: Sequence[str], target: Sequence[str]) -> list[Bead]:
     translations of each other than as texts of their own - the words by model 1 in both
     directions, which together count half, the lengths by a t distribution around the ratio -
     and -log of the share of beads of its kind. Lower is better; one with an empty side has the
-    latter only. Beads with an empty side come in runs, of which the first is dearer. What the sum of all these is, is least.
+    latter only, less in a run of such beads than where it opens. Their sum is the least.
 
     At first words translate each other that look alike: numbers, names, cognates. Then, round by
     round, translations are learnt from the beads (model 1, both directions agreeing), each word
