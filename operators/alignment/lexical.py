@@ -66,7 +66,7 @@ def align_by_words(source: Sequence[str], target: Sequence[str]) -> list[Bead]:
     translations of each other than as texts of their own - the words by model 1 in both
     directions, which together count half, the lengths by a t distribution around the ratio -
     and -log of the share of beads of its kind. Lower is better; one with an empty side has the
-    latter only. What the sum of all these is, is least.
+    latter only, less in a run of such beads than where it opens. Their sum is the least.
 
     At first words translate each other that look alike: numbers, names, cognates. Then, round by
     round, translations are learnt from the beads (model 1, both directions agreeing), each word
@@ -392,6 +392,7 @@ class _Model:
         moves = MOVES[:_COARSE_MOVES] if coarse else MOVES
         self.moves = np.array(moves, np.int64)
         self.penalties = -np.log(_kinds(beads)[: len(moves)])
+        self.gap = _gap(beads)
         self.lengths = (ratio, variance, *_gammas(source, target, ratio, variance))
 
     def search(self, near: Spans | None, *, radius: int) -> tuple[Spans, Floats]:
@@ -437,28 +438,43 @@ class _Model:
             _ends(lexicon.left, len(source.count)), lexicon.right, lexicon.backward,
             lexicon.learnt, *target.occurrences(), *now[0],
         )  # fmt: skip
-        total, cost, taken = sentence_kernels.lexical_path(
-            source.length, target.length, *places, self.moves, self.penalties, self.lengths,
-            _WORDS_WEIGHT, forward, forward_base, tuple(by_target), backward, backward_base,
-            tuple(by_source),
+        spans, costs = sentence_kernels.lexical_path(
+            source.length, target.length, *places, self.moves, self.penalties, *self.gap,
+            self.lengths, _WORDS_WEIGHT, forward, forward_base, tuple(by_target), backward,
+            backward_base, tuple(by_source),
         )  # fmt: skip
-        if not np.isfinite(total):
-            return None
-        spans = np.asarray(sentence_kernels.walk_back(taken, *places, self.moves, n, m), np.int64)
-        reached = cost[places.at[spans[:, 1]] + spans[:, 3] - places.low[spans[:, 1]]]
-        return spans, np.diff(reached, prepend=0.0)
+        return (spans, costs) if len(spans) else None
 
 
 def _kinds(beads: Spans | None) -> Floats:
-    """Probabilities of `MOVES`, of beads found or before any is."""
+    """Probabilities of `MOVES` by beads found, if any; of one-sided ones only where a gap opens."""
     usual = {(1, 1): 0.89, (2, 1): 0.089, (1, 2): 0.089, (1, 0): 0.0099, (0, 1): 0.0099}
     prior = np.array([usual.get((a, b), 0.011 * np.exp(-_RARER * (a + b - 4))) for a, b in MOVES])
     prior /= prior.sum()
     if beads is None:
         return prior
+    beads = beads[~(_one_sided(beads) & np.append(False, _one_sided(beads)[:-1]))]
     sizes = beads[:, 1] - beads[:, 0], beads[:, 3] - beads[:, 2]
     counts = np.array([((sizes[0] == a) & (sizes[1] == b)).sum() for a, b in MOVES], np.float64)
     return np.asarray((counts + _PRIOR_BEADS * prior) / (counts.sum() + _PRIOR_BEADS), np.float64)
+
+
+def _gap(beads: Spans | None) -> tuple[float, float]:
+    """Costs of one more bead in a gap, of either side, and of leaving a gap.
+
+    Missing sentences come in runs: were each as dear as the first, or as cheap as many in a row
+    are, a sentence in the midst of a gap would be paired with whatever fits it by chance.
+    """
+    longer, all_ = 0, 0
+    if beads is not None:
+        alone = _one_sided(beads)
+        longer, all_ = int((alone[1:] & alone[:-1]).sum()), int(alone.sum())
+    share = (longer + 1) / (all_ + 2)
+    return float(-np.log(share / 2)), float(-np.log(1 - share))
+
+
+def _one_sided(beads: Spans) -> npt.NDArray[np.bool_]:
+    return np.asarray((beads[:, 1] == beads[:, 0]) | (beads[:, 3] == beads[:, 2]))
 
 
 def _gammas(source: Floats, target: Floats, ratio: float, variance: float) -> tuple[Floats, Floats]:

@@ -278,53 +278,78 @@ def length_evidence(l_s, l_t, a, b, ratio, variance, shapes, scales):
 
 
 @njit(cache=True)
-def lexical_path(source, target, low, high, at, moves, penalties, lengths, words_weight,
-                 forward, f_base, f_band, backward, b_base, b_band):  # fmt: skip
-    """The best path by words, lengths and kinds of beads; as `length_path`.
+def lexical_path(  # noqa: PLR0915 - the search and the way back share the table
+    source, target, low, high, at, moves, penalties, extend, close, lengths, words_weight,
+    forward, f_base, f_band, backward, b_base, b_band,
+):  # fmt: skip
+    """The best path by words, lengths and kinds of beads: its beads, as `walk_back` gives them,
+    and what each of them costs; no beads where there is no path.
 
-    `lengths` are ratio, variance, shapes and scales of `length_evidence`; `forward` and `backward`
-    what `evidence` found for target and for source sentences in their bands.
+    A one-sided bead costs its penalty where it opens a gap, `extend` after another one-sided bead;
+    a bead with both sides after a gap costs `close` more. `lengths` are ratio, variance, shapes
+    and scales of `length_evidence`; `forward` and `backward` what `evidence` found for target and
+    for source sentences in their bands.
     """
     n, m = len(source) - 1, len(target) - 1
-    cost = np.full(at[n + 1], np.inf)
-    taken = np.full(at[n + 1], 255, np.uint8)
-    options = np.empty(len(moves))
-    cost[0] = 0.0
+    # By whether the last bead has both sides (0) or one (1).
+    cost = np.full((at[n + 1], 2), np.inf)
+    taken = np.full((at[n + 1], 2), 255, np.uint8)  # move * 2 + the state before
+    cost[0, 0] = 0.0
     f_low, f_at, b_low, b_at = f_band[0], f_band[2], b_band[0], b_band[2]
     ratio, variance, shapes, scales = lengths
     for i in range(n + 1):
         for j in range(low[i], high[i]):
-            if i == 0 and j == 0:
-                continue
-            least = np.inf
+            here = at[i] + j - low[i]
             for k in range(len(moves)):
                 a, b = moves[k, 0], moves[k, 1]
-                options[k] = np.inf
                 if i < a or j - b < low[i - a] or j - b >= high[i - a]:
                     continue
-                value = cost[at[i - a] + j - b - low[i - a]]
-                if value == np.inf:
+                there = at[i - a] + j - b - low[i - a]
+                after, gap = cost[there, 0], cost[there, 1]
+                if after == np.inf and gap == np.inf:
                     continue
-                value += penalties[k]
+                state = 1
                 if a > 0 and b > 0:
+                    state = 0
                     words = 0.0
                     for y in range(j - b, j):
                         words += f_base[y] + forward[f_at[y] + i - 1 - f_low[y], a - 1]
                     for x in range(i - a, i):
                         words += b_base[x] + backward[b_at[x] + j - 1 - b_low[x], b - 1]
                     l_s, l_t = source[i] - source[i - a], target[j] - target[j - b]
-                    value -= words_weight * words / 2
+                    value = penalties[k] - words_weight * words / 2
                     value -= length_evidence(l_s, l_t, a, b, ratio, variance, shapes, scales)
-                options[k] = value
-                least = min(least, value)
-            if least == np.inf:
-                continue
-            for k in range(len(moves)):
-                if options[k] <= least + _TIE:
-                    taken[at[i] + j - low[i]] = k
-                    cost[at[i] + j - low[i]] = options[k]
-                    break
-    return cost[at[n] + m - low[n]], cost, taken
+                    after += value
+                    gap += value + close
+                else:
+                    after += penalties[k]
+                    gap += extend
+                before = 0
+                if gap < after - _TIE:
+                    after = gap
+                    before = 1
+                if after < cost[here, state] - _TIE:
+                    cost[here, state] = after
+                    taken[here, state] = 2 * k + before
+    beads = np.empty((n + m, 4), np.int64)
+    costs = np.empty(n + m)
+    i, j, row = n, m, n + m
+    here = at[n] + m - low[n]
+    state = 1 if cost[here, 1] < cost[here, 0] - _TIE else 0
+    if cost[here, state] == np.inf:
+        return beads[row:], costs[row:]
+    while i or j:
+        here = at[i] + j - low[i]
+        step = taken[here, state]
+        a, b = moves[step // 2, 0], moves[step // 2, 1]
+        row -= 1
+        beads[row, 0], beads[row, 1], beads[row, 2], beads[row, 3] = i - a, i, j - b, j
+        costs[row] = cost[here, state]
+        i -= a
+        j -= b
+        state = step % 2
+        costs[row] -= cost[at[i] + j - low[i], state]
+    return beads[row:], costs[row:]
 
 
 @njit(cache=True)
