@@ -360,6 +360,9 @@ def test_the_rows_of_every_kind_survive_ipc_and_slicing(kind: Any) -> None:
         SCHEMAS["tokens"].field("edits").type: [  # type: ignore[index]
             [{"position": 1, "before": 2, "after": 3}], [], None,
         ],
+        SCHEMAS["recordings"].field("words").type: [  # type: ignore[index]
+            [{"text": "é", "start": 0.5, "end": 1.0, "confidence": None}], [], None,
+        ],
     }  # fmt: skip
     schema = SCHEMAS[kind]
     table = pa.table([pa.array(values[f.type], f.type) for f in schema], schema=schema)

@@ -16,8 +16,6 @@ from stages.corpus_language import Language, Sentences
 from stages.corpus_quality import Lines, Measure, Select
 from stages.corpus_report import Report
 
-CATALOG = sorted((Path(__file__).parents[2] / "pipelines" / "catalog").glob("*.yaml"))
-
 
 @pytest.fixture
 def corpus(documents, prose):
@@ -139,11 +137,6 @@ def test_moving_a_threshold_changes_the_key_of_select_and_not_of_measure(tmp_pat
     assert {name for name in first if first[name] != moved[name]} == {"selected"}
     remeasured = keys(tmp_path, 10, short_line=31)
     assert {name for name in first if first[name] != remeasured[name]} == {"signals"}
-
-
-@pytest.mark.parametrize("path", CATALOG, ids=lambda path: path.stem)
-def test_a_dag_of_the_catalog_plans_without_a_mistake(path):
-    assert make_plan(read_dag(path)).stages
 
 
 # --- lines, languages, sentences, report ----------------------------------------------------------
