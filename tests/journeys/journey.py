@@ -101,11 +101,12 @@ def computed(document: dict[str, Any]) -> set[str]:
 
 
 def make_project(folder: Path, dag: Path = SMALL) -> Project:
+    # Compiled kernels of Numba are taken along; their sources keep their times.
     for package in ("pipelines", "stages", "operators", "cluster"):
         shutil.copytree(
             REPOSITORY / package,
             folder / "code" / package,
-            ignore=shutil.ignore_patterns("__pycache__"),
+            ignore=shutil.ignore_patterns("*.pyc"),
         )
     shutil.copy(dag, folder / "dag.yaml")
     write_texts(folder / "texts")

@@ -229,7 +229,7 @@ def cluster() -> Iterator[Cluster]:
 def project(tmp_path: Path, cluster: Cluster) -> Project:
     for package in ("pipelines", "stages", "operators", "cluster"):
         shutil.copytree(REPOSITORY / package, tmp_path / "code" / package,
-                        ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
+                        ignore=shutil.ignore_patterns("*.pyc"))  # fmt: skip
     (tmp_path / "dag.yaml").write_text(DAG)
     (tmp_path / "mine.py").write_text(STAGES)
     (tmp_path / ".env").write_text("SECRET=hunter2hunter2")
