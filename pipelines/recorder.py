@@ -314,24 +314,26 @@ class Recorder:
         if status.parts is not None:
             if status.parts.sources:
                 entries.append(_source_dataset(status.parts.sources))
-            for name, wires in status.parts.inputs.items():
-                for _, digest in wires:
+            for name, pairs in status.parts.inputs.items():
+                wires = status.planned.needs[name]
+                for wire, (_, digest) in zip(wires, pairs, strict=True):
                     manifest = status.inputs.get(digest)
                     if manifest is not None:
-                        entries.append(self._dataset("input", name, manifest))
+                        made = f"{wire.stage}.{wire.output}"
+                        entries.append(self._dataset("input", name, made, manifest))
         for name, manifest in status.outputs.items():
-            entries.append(self._dataset("output", name, manifest))
+            entries.append(self._dataset("output", name, f"{status.name}.{name}", manifest))
         return entries
 
-    def _dataset(self, context: str, name: str, manifest: Manifest) -> dict[str, Any]:
-        made = manifest.made_by
+    def _dataset(self, context: str, label: str, name: str, manifest: Manifest) -> dict[str, Any]:
+        """Data of a stage, named by who makes it in this run: other stages may make the same."""
         schema = {"mlflow_colspec": [{"name": n, "type": t, "required": True}
                                      for n, t in manifest.schema]}  # fmt: skip
         profile = {"rows": manifest.rows, "bytes": manifest.size, "kind": manifest.kind}
         return {
             "context": context,
-            "label": name,
-            "name": f"{made['stage']}.{made['output']}",
+            "label": label,
+            "name": name,
             "digest": manifest.digest,
             "source_type": "tokenmill",
             "source": json.dumps({"uri": self._store.address(manifest.location)}),

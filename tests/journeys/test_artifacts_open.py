@@ -39,13 +39,13 @@ def test_rows_open_with_pyarrow_polars_and_datasets(
         assert pyarrow.dataset.dataset(folder, format="ipc").count_rows() == made["rows"], name
         frame = polars.scan_ipc(f"{folder}/*.arrow").collect()
         assert frame.height == made["rows"], name
-        if made["kind"] not in opened or made["rows"] == 0:
+        if made["rows"] and made["kind"] not in opened:  # `datasets` opens nothing without rows
             data = load_dataset(
                 "arrow", data_files=files, split="train", cache_dir=str(tmp_path / "datasets")
             )
             assert data.num_rows == made["rows"], name
             assert data.column_names == frame.columns, name
-        opened.add(made["kind"])
+            opened.add(made["kind"])
     assert opened == {"documents", "dropped", "bitext", "tokens", "metrics", "report"}
 
 
