@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from journey import Project
 
+from stages.kinds import SCHEMAS
+
 pytestmark = pytest.mark.journey
 
 Finished = tuple[Project, dict[str, Any]]
@@ -39,6 +41,9 @@ def test_rows_open_with_pyarrow_polars_and_datasets(
         assert pyarrow.dataset.dataset(folder, format="ipc").count_rows() == made["rows"], name
         frame = polars.scan_ipc(f"{folder}/*.arrow").collect()
         assert frame.height == made["rows"], name
+        schema = pyarrow.dataset.dataset(folder, format="ipc").schema
+        assert frame.columns == schema.names, name
+        assert set(SCHEMAS[made["kind"]].names) <= set(schema.names), name
         if made["rows"] and made["kind"] not in opened:  # `datasets` opens nothing without rows
             data = load_dataset(
                 "arrow", data_files=files, split="train", cache_dir=str(tmp_path / "datasets")

@@ -1,6 +1,6 @@
 """The same twelve-stage DAG with and without faults: the same result, and a true record.
 
-Each story is told once here; TOKENMILL_ROUNDS=30 tells it more often, with other seeds.
+Each story is told a few times here; TOKENMILL_ROUNDS=30 tells it more often, with other seeds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipelines.store import Store
 pytestmark = pytest.mark.journey
 
 HERE = Path(__file__).parent
-ROUNDS = int(os.environ.get("TOKENMILL_ROUNDS", "1"))
+ROUNDS = int(os.environ.get("TOKENMILL_ROUNDS", "2"))
 FAULTS = "kill_worker=0.05,raise=0.02,tracker_down=0.1,slow=0.05"
 STAGES = 12
 POINTS = 50
