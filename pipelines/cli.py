@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,11 @@ def run(
 
     Exit status: 0 well, 1 a stage failed, 2 the input is wrong, 3 a gate failed, 130 interrupted.
     """
+    from pipelines.sender import make_sender, start_process
+
+    uri = tracking_uri_of(tracking_uri)
+    # It needs seconds to begin, so it begins first.
+    process = None if dry_run else start_process(uri)
     planned = plan_of(dag, overrides)
     names, forced = selection(planned, only, anew)
     store = _store_for_a_run(store_url, planned)
@@ -117,26 +123,13 @@ def run(
     from pipelines.leases import Lease
     from pipelines.recorder import Recorder
     from pipelines.run import Runner
-    from pipelines.sender import make_sender
-
-    def start_runtime() -> Any:
-        from cluster.runtime import RayRuntime
-
-        try:
-            return RayRuntime(workers=workers, address=address)
-        except Exception as error:  # noqa: BLE001 - Ray has many, and all mean the same here
-            where = f"joined at {address}" if address else "started on this machine"
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            fail(f"Ray cannot be {where}: {reason[0]}")
 
     stop_on_sigterm()
     lease = Lease(store, planned.pipeline)
-    uri = tracking_uri_of(tracking_uri)
-    sender = make_sender(uri, planned.pipeline, store)
+    sender = make_sender(uri, planned.pipeline, store, process)
     recorder = Recorder(uri, planned, store, run=lease.entry.run, spool=SPOOL, sender=sender)
-    runner = Runner(
-        planned, store, start_runtime, [recorder], names=names, anew=forced, lease=lease
-    )
+    start = partial(_start_runtime, workers, address)
+    runner = Runner(planned, store, start, [recorder], names=names, anew=forced, lease=lease)
     interrupted = False
     with (
         others_to_stderr(),
@@ -487,6 +480,17 @@ def _store_for_a_run(url: str | None, planned: Plan) -> Store:
               "use a folder or s3://")  # fmt: skip
     _check_faults()
     return store
+
+
+def _start_runtime(workers: int | None, address: str | None) -> Any:
+    from cluster.runtime import RayRuntime
+
+    try:
+        return RayRuntime(workers=workers, address=address)
+    except Exception as error:  # noqa: BLE001 - Ray has many, and all mean the same here
+        where = f"joined at {address}" if address else "started on this machine"
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        fail(f"Ray cannot be {where}: {reason[0]}")
 
 
 def _check_faults() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import StoreError
+from pipelines.imports import nothing_to_collect
 from pipelines.redact import redact_text
 from pipelines.spool import Away
 
@@ -36,8 +37,8 @@ def page_of(experiment: str, run: str, inside: str = "") -> str:
     return f"#/experiments/{experiment}/runs/{run}{inside}?workflowType=machine_learning"
 
 
-def open_client(tracking_uri: str) -> Any:
-    """An MLflow client, quiet, that leaves trying again to the spool."""
+def load_mlflow(tracking_uri: str) -> None:
+    """Import what of MLflow a tracker needs, which takes seconds, and make it quiet."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -48,6 +49,16 @@ def open_client(tracking_uri: str) -> Any:
         logging.getLogger(name).setLevel(logging.ERROR)
     # It logs with a traceback what it then raises.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    with nothing_to_collect():
+        import mlflow.tracking
+
+        if tracking_uri.startswith("sqlite:///"):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def open_client(tracking_uri: str) -> Any:
+    """An MLflow client, quiet, that leaves trying again to the spool."""
+    load_mlflow(tracking_uri)
     from mlflow.tracking import MlflowClient
 
     if not tracking_uri.startswith("sqlite:///"):

@@ -22,6 +22,7 @@ from toy_project import Project
 from pipelines import lineage, mlflow_client
 from pipelines import spool as spool_module
 from pipelines.cli import cli
+from pipelines.direct_sender import DirectSender
 from pipelines.faults import Faults
 from pipelines.leases import Lease, RunEntry, run_entries, write_entry
 from pipelines.leftovers import catch_up, close_dead_runs, send_spools
@@ -30,7 +31,6 @@ from pipelines.mlflow_client import is_away, merge_journal, one_transaction, ope
 from pipelines.recorder import Recorder
 from pipelines.results import Point
 from pipelines.run import Runner
-from pipelines.sender import DirectSender
 from pipelines.spool import Away, Operation, left_behind
 from pipelines.status import StageStatus
 from pipelines.trace import find_artifacts
@@ -580,7 +580,7 @@ from pipelines.leases import Lease
 from pipelines.plan import make_plan
 from pipelines.recorder import Recorder
 from pipelines.results import Point
-from pipelines.sender import DirectSender
+from pipelines.direct_sender import DirectSender
 from pipelines.spec import read_dag
 from pipelines.status import StageStatus
 from pipelines.store import Store

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.direct_sender import DirectSender
 from pipelines.mlflow_client import open_client
-from pipelines.sender import DirectSender, ProcessSender, make_sender
+from pipelines.sender import ProcessSender, make_sender, start_process
 from pipelines.spool import Away
 from pipelines.store import Store
 
@@ -64,6 +65,17 @@ def test_it_records_tells_ids_and_what_was_refused_and_survives_its_own_end(
     pid = sender._process.pid
     sender.close()
     assert gone(pid, 1)
+
+
+def test_a_process_that_was_started_before_is_the_one_that_sends(tmp_path: Path, uri: str) -> None:
+    process = start_process(uri)
+    sender = make_sender(uri, "toy", Store(str(tmp_path / "store")), process)
+    sender.apply([operation("a" * 32)], files=tmp_path, again=False)
+    assert isinstance(sender, ProcessSender)
+    assert sender._process is process
+    sender.close()
+    assert gone(process.pid, 1)
+    assert open_client(uri).get_run(sender.runs["a" * 32]).info.run_name == "a" * 32
 
 
 def test_it_says_that_the_tracker_is_away_in_words(tmp_path: Path) -> None:
