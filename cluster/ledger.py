@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -43,6 +44,8 @@ class DatabaseLedger:
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self._engine = sa.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _write_ahead)
         _META.create_all(self._engine)
 
     # -- schedules --------------------------------------------------------------------------------
@@ -123,6 +126,12 @@ class DatabaseLedger:
             query = query.where(_NIGHTS.c.state.in_(states))
         with self._engine.connect() as connection:
             return [_entry(row) for row in connection.execute(query).all()]
+
+
+def _write_ahead(connection: Any, _: Any) -> None:
+    """Commit by one write to the disk, not by four; what was committed stays."""
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute("PRAGMA journal_mode=WAL")
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -37,9 +37,11 @@ def align_by_vectors(
     The cost of a bead of a source and b target sentences is 2·a·b·(1 - cos) / (n_x + n_y) with n
     one minus the mean cosine with 100 random vectors of the other text; a sentence alone costs
     the 20 % quantile of the costs of random pairs of sentences. Beads have at most `max_bead`
-    sentences in all (the paper's runs have 8). Texts are halved until 300 by 300 pairs are left,
-    by summing neighbouring vectors; the path found there is followed up in a band: time and memory
-    grow with the length of the texts. Samples are drawn from `seed`.
+    sentences in all (the paper's runs have 8). Other than in the paper, a sentence without a
+    counterpart does not hide in the bead beside it: there is no bead whose sides would be nearer
+    without the first or the last sentences of one of them. Texts are halved until 300 by 300 pairs
+    are left, by summing neighbouring vectors; the path found there is followed up in a band: time
+    and memory grow with the length of the texts. Samples are drawn from `seed`.
 
     The score of a bead is its cost over a·b, lower is better; one with an empty side has 0.
 

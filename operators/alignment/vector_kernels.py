@@ -9,6 +9,30 @@ _TIE = 1e-9
 
 
 @njit(cache=True)
+def _cosine(source, a, i, target, b, j):
+    """Of the a sentences before place i and the b sentences before place j."""
+    x, y = source[a - 1, i - 1], target[b - 1, j - 1]
+    cosine = 0.0
+    for d in range(len(x)):
+        cosine += x[d] * y[d]
+    return cosine
+
+
+@njit(cache=True)
+def _has_a_stranger(source, a, i, target, b, j, cosine):
+    """Whether a bead were nearer without the first or the last sentences of one of its sides."""
+    for fewer in range(1, a):
+        for end in range(i - a + fewer, i + 1):
+            if _cosine(source, fewer, end, target, b, j) > cosine + _TIE:
+                return True
+    for fewer in range(1, b):
+        for end in range(j - b + fewer, j + 1):
+            if _cosine(source, a, i, target, fewer, end) > cosine + _TIE:
+                return True
+    return False
+
+
+@njit(cache=True)
 def vector_path(source, target, source_norm, target_norm, low, high, at, moves, skip):
     """The cheapest path; bands, moves and result as in `sentence_kernels.length_path`.
 
@@ -16,7 +40,6 @@ def vector_path(source, target, source_norm, target_norm, low, high, at, moves, 
     `source_norm[a - 1, i]` its normaliser. A move with an empty side costs `skip`.
     """
     n, m = source.shape[1], target.shape[1]
-    size = source.shape[2]
     cost = np.full(at[n + 1], np.inf)
     taken = np.full(at[n + 1], 255, np.uint8)
     options = np.empty(len(moves))
@@ -37,11 +60,11 @@ def vector_path(source, target, source_norm, target_norm, low, high, at, moves, 
                 if a == 0 or b == 0:
                     value += skip
                 else:
-                    cosine = 0.0
-                    for d in range(size):
-                        cosine += source[a - 1, i - 1, d] * target[b - 1, j - 1, d]
+                    cosine = _cosine(source, a, i, target, b, j)
                     norm = source_norm[a - 1, i - 1] + target_norm[b - 1, j - 1]
                     value += 2 * a * b * (1 - cosine) / (1e-6 + norm)
+                    if value > least or _has_a_stranger(source, a, i, target, b, j, cosine):
+                        continue
                 options[k] = value
                 least = min(least, value)
             if least == np.inf:

@@ -16,7 +16,7 @@ __all__ = ["s3_environment", "s3_url"]  # fixtures
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
     """The small DAG, run once with two workers. Tests must leave it as it is."""
-    project = make_project(tmp_path_factory.mktemp("finished"))
+    project = make_project(tmp_path_factory.mktemp("finished"), has_record=False)
     return project, project.run("--workers", "2")
 
 

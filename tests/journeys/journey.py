@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -9,11 +11,13 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from operators.corpus import python_prose
+from pipelines.mlflow_client import merge_journal, open_client
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = Path(__file__).with_name("small.yaml")
@@ -89,6 +93,7 @@ class Project:
         shutil.copytree(self.code, folder / "code")
         shutil.copytree(self.folder / "texts", folder / "texts")
         shutil.copy(self.dag, folder / "dag.yaml")
+        shutil.copy(_empty_record(), folder / "mlflow.db")
         return Project(folder, dict(self.environment))
 
 
@@ -100,7 +105,19 @@ def computed(document: dict[str, Any]) -> set[str]:
     return {name for name, state in states(document).items() if state == "computed"}
 
 
-def make_project(folder: Path, dag: Path = SMALL) -> Project:
+@functools.cache
+def _empty_record() -> Path:
+    """A record without runs: MLflow needs seconds to make its tables."""
+    folder = tempfile.TemporaryDirectory(prefix="tm-record-")
+    atexit.register(folder.cleanup)
+    path = Path(folder.name, "mlflow.db")
+    open_client(f"sqlite:///{path}")
+    merge_journal(f"sqlite:///{path}")
+    return path
+
+
+def make_project(folder: Path, dag: Path = SMALL, *, has_record: bool = True) -> Project:
+    """A project; without a record if its first run is to make one."""
     # Compiled kernels of Numba are taken along; their sources keep their times.
     for package in ("pipelines", "stages", "operators", "cluster"):
         shutil.copytree(
@@ -109,6 +126,8 @@ def make_project(folder: Path, dag: Path = SMALL) -> Project:
             ignore=shutil.ignore_patterns("*.pyc"),
         )
     shutil.copy(dag, folder / "dag.yaml")
+    if has_record:
+        shutil.copy(_empty_record(), folder / "mlflow.db")
     write_texts(folder / "texts")
     return Project(folder)
 
