@@ -8,6 +8,7 @@ messages home while it runs.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -28,6 +29,7 @@ NODES_SECONDS = 1.0
 CONNECT_SECONDS = 10.0
 PASSED_ON = ("OMP_NUM_THREADS", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO")
 MAY_GROW = "TOKENMILL_MAY_GROW"  # set where a cluster adds nodes when they are asked for
+SELDOM = (50_000, 20, 20)  # of `gc.set_threshold`
 INTERVAL = 0.25  # seconds between batches of messages
 
 
@@ -356,6 +358,8 @@ def _call(
     calls: Mapping[str, Any],
 ) -> Any:
     """The value of a call, whether it has sent messages, and the messages that it has not."""
+    # What a worker imports first is some hundred thousand objects, none of them garbage.
+    gc.set_threshold(*SELDOM)
     emit = _Sender(mailbox)
     try:
         with calls_with(calls):

@@ -51,6 +51,7 @@ class Project:
             **os.environ,
             "PYTHONPATH": str(self.code),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "MPLCONFIGDIR": str(_fonts()),
             "TOKENMILL_STORE": str(self.store),
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "TEXTS": str(self.folder / "texts"),
@@ -116,6 +117,14 @@ def _empty_record() -> Path:
     return path
 
 
+@functools.cache
+def _fonts() -> Path:
+    """Where matplotlib keeps a list of the fonts of this machine: it needs seconds to make one."""
+    folder = tempfile.TemporaryDirectory(prefix="tm-fonts-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
 def make_project(folder: Path, dag: Path = SMALL, *, has_record: bool = True) -> Project:
     """A project; without a record if its first run is to make one."""
     # Compiled kernels of Numba are taken along; their sources keep their times.
@@ -138,7 +147,7 @@ def write_texts(folder: Path, count: int = 60) -> None:
     library = Path(sysconfig.get_paths()["stdlib"])
     written = 0
     for path in sorted(library.glob("*.py")):
-        text = python_prose(path.read_text(encoding="utf-8", errors="replace"))[:3000]
+        text = python_prose(path.read_text(encoding="utf-8", errors="replace"))[:1500]
         if len(text) > 400 and written < count:
             (folder / f"{path.stem}.txt").write_text(text, encoding="utf-8")
             written += 1

@@ -33,7 +33,9 @@ class Slow(RowStage):
     def apply(self, rows, context):
         marker = Path(self.config.marker)
         first = not marker.exists()
-        marker.write_text(str(os.getpid()))
+        written = marker.with_suffix(".new")
+        written.write_text(str(os.getpid()))
+        written.rename(marker)  # whoever sees it can read it
         if self.config.die_once and first:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self.config.seconds)
