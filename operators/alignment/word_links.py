@@ -90,13 +90,16 @@ def symmetrize(
     links = set(forward & backward)
     if how == "intersection":
         return links
+    left = set(forward | backward) - links
+    if not left:
+        return links
     sources, targets = {i for i, _ in links}, {j for _, j in links}
-    union = forward | backward
 
     def add(link: Link, enough: Callable[[bool, bool], bool]) -> bool:
         is_new = enough(link[0] not in sources, link[1] not in targets)
         if is_new:
             links.add(link)
+            left.discard(link)
             sources.add(link[0])
             targets.add(link[1])
         return is_new
@@ -107,7 +110,7 @@ def symmetrize(
         for i, j in waiting:
             for down, across in _NEIGHBOURS:
                 link = (i + down, j + across)
-                if link in union and link not in links and add(link, lambda a, b: a or b):
+                if link in left and add(link, lambda a, b: a or b):
                     found.append(link)
         waiting = sorted(found)
     if how == "grow-diag-final-and":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import digamma
 
 from operators.alignment import (
     align_words,
@@ -149,15 +151,36 @@ def test_the_chain_is_that_of_all_paths_in_both_directions(
     for backward in (False, True):
         null = rng.random(sources if backward else targets)
         posterior = np.empty(sources * targets)
-        counts = word_kernels.expect_chain(
-            probability, null, cells, *at, jump, 0.2, backward, posterior
-        )
+        given = (probability, null, cells, *at, jump, 0.2, backward)
+        counts = word_kernels.expect_chain(*given, posterior, True)
+        again = np.empty(sources * targets)
+        assert not word_kernels.expect_chain(*given, again, False).any()
+        np.testing.assert_array_equal(again, posterior)
         table = probability.reshape(targets, sources)
         expected = chain_by_force(table.T if backward else table, null, jump, 0.2)
         found = posterior.reshape(targets, sources)
         np.testing.assert_allclose(found.T if backward else found, expected, atol=1e-12)
         words = sources if backward else targets
         assert counts.sum() <= words - 1 + 1e-9
+
+
+@given(st.floats(0.01, 1e6))
+def test_the_exponent_of_digamma_is_that_of_scipy(x: float) -> None:
+    assert word_kernels.exp_digamma(x) == pytest.approx(math.exp(digamma(x)), rel=1e-9)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 30), st.integers(0, 10**6))
+def test_variational_weights_are_those_of_johnson(size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts, prior, hints = rng.random(size) * 3, rng.random(size) + 0.01, rng.random(4)
+    kinds, owner = rng.integers(0, 4, size), rng.integers(0, 3, size)
+    alpha = prior + hints[kinds]
+    total = np.bincount(owner, counts + alpha, 3)[owner]
+    np.testing.assert_allclose(
+        word_kernels.variational(counts, prior, hints, kinds, owner, 3),
+        np.exp(digamma(counts + alpha) - digamma(total)), rtol=1e-8,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("method", ["ibm1", "fast_align", "hmm"])
