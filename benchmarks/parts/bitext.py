@@ -104,7 +104,7 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def speed(texts: dict[str, list[str]], size: int = 50_000) -> str:
+def speed(texts: dict[str, list[str]], size: int = 10_000) -> str:
     """Made-up sentences out of the words of FLORES: how fast, and in how much memory."""
     from operators.alignment import learn_miner, mine_bitext
 

@@ -3,7 +3,9 @@
 import pytest
 
 from operators.correction import Edit, apply_edits
-from stages.correction import CodeSwitch, Phrases, Read, Statistics
+from stages.correction import Phrases, Read
+from stages.correction_statistics import Statistics
+from stages.correction_switching import CodeSwitch
 
 SAMPLE = "sample://learner-english"
 M2 = """S I likes bread .

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages import corpus_deduplication
-from stages.corpus_deduplication import Decontaminate, NearDuplicates
+from stages.corpus_decontamination import Decontaminate
+from stages.corpus_deduplication import NearDuplicates
 
 DATA = os.environ.get("TOKENMILL_DATA")
 

@@ -6,7 +6,9 @@ import pyarrow as pa
 import pytest
 
 from stages.kinds import DOCUMENTS
-from stages.semantics import Chunks, Clean, Shift, Space, Usages, Vectors, Wordpiece
+from stages.semantics import Chunks, Clean, Wordpiece
+from stages.semantics_shift import Shift
+from stages.semantics_usages import Space, Usages, Vectors
 
 SEA = ["the {} rolled over the {} sand", "a boat on the {} of the {} sea", "{} of salt {} water"]
 FIRM = ["the {} signed a {} contract", "profits of the {} rose {} again", "a {} hired {} clerks"]

@@ -14,7 +14,8 @@ soundfile = pytest.importorskip("soundfile", reason="the extra `speech` is not i
 from pipelines.located import InvalidDag  # noqa: E402
 from pipelines.plan import make_plan  # noqa: E402
 from pipelines.spec import read_dag  # noqa: E402
-from stages.speech import Align, Recognise, Recordings, Report  # noqa: E402
+from stages.speech import Align, Recognise, Recordings  # noqa: E402
+from stages.speech_report import Report  # noqa: E402
 
 CATALOG = Path(__file__).parents[2] / "pipelines" / "catalog" / "mine-speech.yaml"
 SENTENCES = [
