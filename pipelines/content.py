@@ -17,7 +17,8 @@ from blake3 import blake3
 
 from pipelines.identity import DIGEST_BYTES, canonical_json, hash_bytes
 
-LARGE = 128 * 1024  # bytes, from which several threads are faster than one
+LARGE = 128 * 1024  # bytes, from which a value is hashed by itself first: part of the digest
+SHARED = 1024 * 1024  # bytes, from which several threads are faster than one
 
 
 def rows_hash(table: pa.Table) -> str:
@@ -49,8 +50,8 @@ def _update(state: Any, data: Any) -> None:
     if isinstance(data, np.ndarray):
         data = np.ascontiguousarray(data).view(np.uint8).data if data.size else b""
     state.update(len(data).to_bytes(8, "little"))
-    if len(data) >= LARGE:  # a tree of its own begins at its first byte, and is hashed in parallel
-        data = blake3(data, max_threads=blake3.AUTO).digest()
+    if len(data) >= LARGE:  # a tree of its own begins at its first byte: threads can share it
+        data = blake3(data, max_threads=blake3.AUTO if len(data) >= SHARED else 1).digest()
     state.update(data)
 
 
@@ -61,13 +62,14 @@ def _hash_array(state: Any, array: pa.Array) -> None:
         array = array.storage
     kind = array.type
     _update(state, str(kind).encode())
+    if pa.types.is_null(kind) or (len(array) and array.null_count == len(array)):
+        _update(state, bytes((len(array) + 7) // 8))
+        return  # what lies under nulls is no value
     if array.null_count:
         valid = array.is_valid().to_numpy(zero_copy_only=False)
         _update(state, np.packbits(valid))
     else:
         _update(state, b"")
-    if pa.types.is_null(kind) or (len(array) and array.null_count == len(array)):
-        return  # what lies under nulls is no value
     if pa.types.is_struct(kind):
         for index in range(kind.num_fields):
             # flatten applies the struct's own nulls and offset to its children.
@@ -124,20 +126,30 @@ def _is_varied(kind: pa.DataType) -> bool:
 
 def _hash_varied(state: Any, array: pa.Array) -> None:
     """Strings and bytes: the lengths, then the bytes of all values without gaps."""
-    _update(state, _lengths(pc.binary_length(array)))
-    if len(array) == 0:
-        _update(state, b"")
-        return
-    if array.null_count:  # nulls may hide bytes; a fresh array of the valid values has none
+    if array.null_count:
+        _update(state, _lengths(pc.binary_length(array)))
+        # Nulls may hide bytes; a fresh array of the valid values has none.
         array = pa.concat_arrays([array.drop_null(), array.slice(0, 0)])
-    large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-    _, offsets, data = array.buffers()
+        ends = _ends(array)
+    else:
+        ends = _ends(array)
+        _update(state, np.diff(ends).astype(np.int64))
+    data = array.buffers()[2]
     if len(array) == 0 or data is None:
         _update(state, b"")
         return
-    ends = np.frombuffer(offsets, dtype=np.int64 if large else np.int32)
-    begin, end = ends[array.offset], ends[array.offset + len(array)]
-    _update(state, memoryview(data)[int(begin) : int(end)])
+    _update(state, memoryview(data)[int(ends[0]) : int(ends[-1])])
+
+
+def _ends(array: pa.Array) -> np.ndarray:
+    """Where the values of strings and bytes begin, and where the last one ends."""
+    large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+    offsets = array.buffers()[1]
+    if offsets is None:
+        return np.zeros(len(array) + 1, np.int64)
+    every = np.frombuffer(offsets, dtype=np.int64 if large else np.int32)
+    ends: np.ndarray = every[array.offset : array.offset + len(array) + 1]
+    return ends if len(ends) else np.zeros(1, np.int64)
 
 
 def id_sums(table: pa.Table) -> tuple[int, int]:
