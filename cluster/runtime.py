@@ -78,6 +78,9 @@ class RayRuntime:
         os.environ.setdefault("RAY_task_oom_retries", "2")
         if address is None:
             protect(os.environ)
+            # Nobody looks at the events of its tasks, of which each process would keep many.
+            os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
+            os.environ.setdefault("RAY_enable_metrics_collection", "0")
         elif has_token():
             os.environ.setdefault(MODE, "token")
         import ray
