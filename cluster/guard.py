@@ -53,6 +53,13 @@ class Guard:
             self._watcher.communicate()
             self._watcher = None
 
+    def end(self) -> None:
+        """End what was started since: as if this process had been killed, but it goes on."""
+        if self._watcher is not None and self._watcher.stdin is not None:
+            os.environ.pop(MARK, None)  # what is started from now on is none of its business
+            self._watcher.stdin.close()
+            self._watcher = None
+
 
 def watch(mark: bytes) -> None:
     """Wait for the end of the parent, then end what it has started."""

@@ -30,6 +30,8 @@ CONNECT_SECONDS = 10.0
 PASSED_ON = ("OMP_NUM_THREADS", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO")
 MAY_GROW = "TOKENMILL_MAY_GROW"  # set where a cluster adds nodes when they are asked for
 SELDOM = (50_000, 20, 20)  # of `gc.set_threshold`
+QUIET = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+STARTS = 3  # of a Ray of our own, where it does not come up in time
 INTERVAL = 0.25  # seconds between batches of messages
 
 
@@ -54,6 +56,32 @@ class Unschedulable(ValueError):
 
 class NoCluster(RuntimeError):
     """No cluster answers at an address."""
+
+
+def start_local(ray: Any, workers: int | None) -> Guard:
+    """Start a Ray of our own, and who ends what is left of it if this process is killed.
+
+    Ray gives its processes 30 seconds, which is little on a machine that has much to do: what has
+    not started in time is ended and started again.
+    """
+    for left in range(STARTS - 1, -1, -1):
+        guard = Guard()
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                num_cpus=workers or os.cpu_count() or 1,
+                object_store_memory=256 * 2**20,  # stages pass data through the store
+                **QUIET,
+            )
+        except Exception as error:
+            guard.end()
+            ray.shutdown()
+            if not left or "timed out" not in str(error):
+                raise
+        else:
+            break
+    return guard
 
 
 class RayRuntime:
@@ -90,26 +118,14 @@ class RayRuntime:
         self._guard: Guard | None = None
         self._ours = not ray.is_initialized()
         if self._ours:
-            local: dict[str, Any] = {}
+            on_sigterm = signal.getsignal(signal.SIGTERM)
             if address is None:
-                self._guard = Guard()
-                local = {
-                    "num_cpus": workers or os.cpu_count() or 1,
-                    "object_store_memory": 256 * 2**20,  # stages pass data through the store
-                }
+                self._guard = start_local(ray, workers)
             else:
                 _see(address)
                 # The workers of a cluster have an environment of their own.
-                local = {"runtime_env": {"env_vars": dict.fromkeys(PASSED_ON, "1")}}
-            on_sigterm = signal.getsignal(signal.SIGTERM)
-            ray.init(
-                address=address or "local",
-                include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=True,
-                **local,
-            )
+                environment = {"env_vars": dict.fromkeys(PASSED_ON, "1")}
+                ray.init(address=address, runtime_env=environment, **QUIET)
             if threading.current_thread() is threading.main_thread():
                 # Ray puts a handler of its own there that aborts; ending well is the caller's.
                 signal.signal(signal.SIGTERM, on_sigterm)
