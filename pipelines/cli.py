@@ -27,6 +27,7 @@ from pipelines.console import (
     others_to_stderr,
     plan_of,
     print_json,
+    refuse_default_store,
     selection,
     set_option,
     stop_on_sigterm,
@@ -110,6 +111,7 @@ def run(
     """
     from pipelines.sender import make_sender, start_process
 
+    refuse_default_store(store_url)
     uri = tracking_uri_of(tracking_uri)
     # It needs seconds to begin, so it begins first.
     process = None if dry_run else start_process(uri)

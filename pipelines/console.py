@@ -99,12 +99,16 @@ def selection(
 def store_of(url: str | None) -> Store:
     from pipelines.store import Store
 
-    if url is None:
-        _refuse_defaults("--store", "TOKENMILL_STORE")
+    refuse_default_store(url)
     try:
         return Store(url or str((HOME / "store").resolve()))
     except (ValueError, ImportError) as error:
         fail(f"--store {url}: {error}")
+
+
+def refuse_default_store(url: str | None) -> None:
+    if url is None:
+        _refuse_defaults("--store", "TOKENMILL_STORE")
 
 
 def tracking_uri_of(uri: str | None) -> str:
