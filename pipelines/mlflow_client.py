@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import logging
 import os
 import re
@@ -49,11 +50,14 @@ def load_mlflow(tracking_uri: str) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     # It logs with a traceback what it then raises.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    wanted = ["mlflow.tracking"]
+    if tracking_uri.startswith("sqlite:///"):
+        wanted.append("mlflow.store.tracking.sqlalchemy_store")
+    if all(name in sys.modules for name in wanted):
+        return  # to freeze again would keep what has become garbage since
     with nothing_to_collect():
-        import mlflow.tracking
-
-        if tracking_uri.startswith("sqlite:///"):
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        for name in wanted:
+            importlib.import_module(name)
 
 
 def open_client(tracking_uri: str) -> Any:

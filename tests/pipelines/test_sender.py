@@ -1,5 +1,6 @@
 """The process that speaks with the tracker: it never outlives its driver and loses nothing."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -76,6 +77,13 @@ def test_a_process_that_was_started_before_is_the_one_that_sends(tmp_path: Path,
     sender.close()
     assert gone(process.pid, 1)
     assert open_client(uri).get_run(sender.runs["a" * 32]).info.run_name == "a" * 32
+
+
+def test_what_becomes_garbage_after_the_imports_is_collected(uri: str) -> None:
+    open_client(uri)
+    frozen = gc.get_freeze_count()
+    open_client(uri)
+    assert gc.get_freeze_count() <= frozen
 
 
 def test_it_says_that_the_tracker_is_away_in_words(tmp_path: Path) -> None:

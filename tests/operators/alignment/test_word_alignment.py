@@ -139,14 +139,14 @@ def chain_by_force(
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 10**6))
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(0, 10**6))
 def test_the_chain_is_that_of_all_paths_in_both_directions(
-    sources: int, targets: int, seed: int
+    sources: int, targets: int, reach: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     cells = np.arange(sources * targets, dtype=np.int32)
     probability = rng.random(sources * targets)
-    jump = rng.random(5) + 0.1
+    jump = rng.random(2 * reach + 1) + 0.1
     at = (np.array([0, sources]), np.array([0, targets]), np.array([0, sources * targets]))
     for backward in (False, True):
         null = rng.random(sources if backward else targets)
