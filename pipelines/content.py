@@ -2,6 +2,9 @@
 
 Independent of chunking, slices, padding, what lies under nulls, compression and metadata; dependent
 on names and types of columns, on the order of columns and rows, and on every value.
+
+Values are hashed with 128 bits of XXH3 (https://xxhash.com), faster than they can be read: no
+collision by chance, but one can be made on purpose. docs/decisions.md says why.
 """
 
 from __future__ import annotations
@@ -13,12 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
-from blake3 import blake3
 
-from pipelines.identity import DIGEST_BYTES, canonical_json, hash_bytes
-
-LARGE = 128 * 1024  # bytes, from which a value is hashed by itself first: part of the digest
-SHARED = 1024 * 1024  # bytes, from which several threads are faster than one
+from pipelines.identity import canonical_json, hash_bytes
 
 
 def rows_hash(table: pa.Table) -> str:
@@ -28,14 +27,14 @@ def rows_hash(table: pa.Table) -> str:
     dependent on column names, types, the order of columns and rows, and every value. Dictionary
     columns count as the values they stand for.
     """
-    state = blake3()
+    state = xxhash.xxh3_128()
     _update(state, str(table.num_rows).encode())
     for name, column in zip(table.column_names, table.columns, strict=True):
         _, *more = chunks = column.chunks or [pa.array([], column.type)]
         array = pa.concat_arrays(chunks) if more else chunks[0]  # which copies even a single one
         _update(state, name.encode())
         _hash_array(state, array)
-    return str(state.hexdigest(DIGEST_BYTES))
+    return str(state.hexdigest())
 
 
 def content_digest(kind: str, schema: Iterable[tuple[str, str]], parts: Iterable[str]) -> str:
@@ -50,8 +49,6 @@ def _update(state: Any, data: Any) -> None:
     if isinstance(data, np.ndarray):
         data = np.ascontiguousarray(data).view(np.uint8).data if data.size else b""
     state.update(len(data).to_bytes(8, "little"))
-    if len(data) >= LARGE:  # a tree of its own begins at its first byte: threads can share it
-        data = blake3(data, max_threads=blake3.AUTO if len(data) >= SHARED else 1).digest()
     state.update(data)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import mmap
 import os
 import posixpath
 import shutil
@@ -21,9 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import fsspec
-from blake3 import blake3
+import xxhash
 
-CHECKSUM_BYTES = 16
 _BLOCK = 1 << 22
 TEMPORARY = ".tmp"
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"}
@@ -41,7 +41,7 @@ class StoreFull(StoreError):
 
 def checksum_of(data: Any) -> str:
     """`Files.checksum` of bytes in memory."""
-    return str(blake3(data, max_threads=blake3.AUTO).hexdigest(CHECKSUM_BYTES))
+    return str(xxhash.xxh3_128_hexdigest(data))
 
 
 class Written(io.RawIOBase):
@@ -50,12 +50,12 @@ class Written(io.RawIOBase):
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
         self._file = file
-        self._state = blake3(max_threads=blake3.AUTO)
+        self._state = xxhash.xxh3_128()
         self.size = 0
 
     @property
     def checksum(self) -> str:
-        return str(self._state.hexdigest(CHECKSUM_BYTES))
+        return str(self._state.hexdigest())
 
     def writable(self) -> bool:
         return True
@@ -168,14 +168,17 @@ class Files:
         Raises:
             FileNotFoundError: there is none.
         """
-        state = blake3(max_threads=blake3.AUTO)
         if self.is_local:
-            state.update_mmap(self.full(path))
-        else:
-            with self.filesystem.open(self.full(path), "rb") as file:
-                while block := file.read(_BLOCK):
-                    state.update(block)
-        return str(state.hexdigest(CHECKSUM_BYTES))
+            with Path(self.full(path)).open("rb") as file:
+                if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
+                    return checksum_of(b"")
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    return checksum_of(data)
+        state = xxhash.xxh3_128()
+        with self.filesystem.open(self.full(path), "rb") as file:
+            while block := file.read(_BLOCK):
+                state.update(block)
+        return str(state.hexdigest())
 
     # -- writing ----------------------------------------------------------------------------------
 

@@ -17,6 +17,9 @@ from blake3 import blake3
 from pipelines.redact import without_secrets
 from stages.contract import StageConfig
 
+# How keys are made and content is hashed. What was made in another way is not found, and made anew.
+FORMAT = 3
+
 # 128 bits: no collision by chance in any store that will ever be, and the longest digest that an
 # MLflow dataset can carry is 36 characters.
 DIGEST_BYTES = 16
@@ -85,14 +88,14 @@ class KeyParts:
     @property
     def key(self) -> str:
         """Identity of the planned stage."""
-        return hash_bytes(b"stage", canonical_json(self.as_json()))
+        return hash_bytes(b"stage %d" % FORMAT, canonical_json(self.as_json()))
 
     @property
     def key_without_code(self) -> str:
         """What a pinned stage is found by: the same making, whatever the code and libraries."""
         parts = self.as_json()
         del parts["code"], parts["libraries"]
-        return hash_bytes(b"pinned stage", canonical_json(parts))
+        return hash_bytes(b"pinned stage %d" % FORMAT, canonical_json(parts))
 
 
 def explain(old: KeyParts, new: KeyParts) -> list[str]:

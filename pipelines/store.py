@@ -27,9 +27,8 @@ import pyarrow.ipc
 
 from pipelines.content import content_digest, id_sums, rows_hash
 from pipelines.files import Files, StoreError, checksum_of
+from pipelines.identity import FORMAT
 from stages.kinds import FILE_KINDS, SCHEMAS, Kind, schema_faults
-
-FORMAT = 2
 
 
 class TornArtifact(StoreError):
@@ -286,6 +285,12 @@ class Store:
 
         Sizes are looked at each time an artifact is used; `contents` reads every byte.
         """
+        if manifest.format != FORMAT:
+            where = self.address(manifest.location)
+            return [
+                f"{where} was written by another version of tokenmill (format {manifest.format}, "
+                f"this one's is {FORMAT}); no run uses it, and `tokenmill gc` removes it"
+            ]
         found = self.files.sizes(manifest.location)
         faults = []
         for part in manifest.parts:

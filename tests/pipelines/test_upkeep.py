@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from toy_project import CHAIN, Project, states
 
 from pipelines.cli import cli
+from pipelines.identity import FORMAT
 from pipelines.store import Store
 from pipelines.upkeep import broken_results, verify
 
@@ -50,6 +51,18 @@ def test_any_flipped_bit_of_any_file_is_found(project: Project) -> None:
             path.write_bytes(good)
 
     flipped()
+
+
+def test_what_another_version_wrote_is_not_called_changed(project: Project) -> None:
+    project.run(MODEL)
+    for path in (project.store_folder / "artifacts").rglob("manifest.json"):
+        text = path.read_text()
+        assert f'"format": {FORMAT}' in text
+        path.write_text(text.replace(f'"format": {FORMAT}', f'"format": {FORMAT - 1}'))
+    found = faults(project.store)
+    assert found
+    assert all("was written by another version of tokenmill" in fault for fault in found)
+    assert not any("has other content than was written" in fault for fault in found)
 
 
 @pytest.mark.parametrize("change", ["gone", "shorter", "longer"])
