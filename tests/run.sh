@@ -10,4 +10,4 @@ step "mypy"; mypy
 step "import-linter"; lint-imports
 step "unit tests"; pytest -n 2 -m "not journey"
 step "what journeys need"; sh tests/machine.sh
-step "journeys"; pytest -n 2 --dist loadfile --no-loadscope-reorder -m journey
+step "journeys"; pytest -n 2 --dist loadfile --no-loadscope-reorder -m journey --durations 30
