@@ -136,6 +136,20 @@ class TokenizerConfig:
             )
 
     @property
+    def specials(self) -> int:
+        """How many ids, from 0, stand for no text."""
+        return {"bytes": 1, "subword-nmt": 0, "picky": 4}[self.conventions]
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """What `count_pretokens` must be asked for before training, in the order of training."""
+        if self.conventions != "bytes":
+            return (self.conventions,)
+        if self.has_stage2:
+            return (self.pretokenizer, self.stage2_pretokenizer)
+        return (self.pretokenizer,)
+
+    @property
     def own_encoder(self) -> Encoder:
         """The encoder that is used: the one asked for, or the algorithm's own."""
         return self.encoder or _OWN_ENCODER[self.algorithm]

@@ -20,8 +20,6 @@ _KIND = "tokenmill tokenizer"
 # The first column of `TokenizerModel.events`.
 MERGE, SPLIT = 0, 1
 
-_SPECIALS = {"bytes": 1, "subword-nmt": 0, "picky": 4}
-
 
 def _no_ids(*shape: int) -> npt.NDArray[np.int32]:
     return np.empty(shape, np.int32)
@@ -93,7 +91,7 @@ class TokenizerModel:
     @property
     def special_ids(self) -> range:
         """The ids that stand for no text: they come first."""
-        return range(_SPECIALS[self.config.conventions])
+        return range(self.config.specials)
 
     @property
     def unknown_id(self) -> int | None:

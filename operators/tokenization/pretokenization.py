@@ -7,7 +7,7 @@ not match is a pretoken too. Counts are mergeable: shards are counted apart and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -53,7 +53,28 @@ PRETOKENIZERS: Mapping[str, str] = MappingProxyType(
             r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
         ),
         "superbpe-stage2": r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]{2,}[\r\n/]*| +(?!\S)",
+        "superbpe-stage2-lines": (r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]{2,}[\r\n/]*|\s*[\r\n]+| +(?!\S)"),
     }
+)
+
+
+def _subword_nmt_words(text: str) -> list[str]:
+    return [
+        word
+        for line in text.splitlines(keepends=True)
+        for word in line.strip("\r\n ").split(" ")
+        if word
+    ]
+
+
+def _picky_words(text: str) -> list[str]:
+    return ["\u2581" + word for word in text.split()]
+
+
+# What reference implementations count: words, between which whitespace is lost. Names that
+# `count_pretokens` knows beside those of pre-tokenizers.
+WORDS: Mapping[str, Callable[[str], list[str]]] = MappingProxyType(
+    {"subword-nmt": _subword_nmt_words, "picky": _picky_words}
 )
 
 
@@ -70,6 +91,8 @@ class Pretokenizer:
     def __init__(self, name: str) -> None:
         import regex
 
+        if name in WORDS:
+            raise ValueError(f"{name!r} counts words, and cannot split a text without loss")
         self.name = name
         self.pattern = PRETOKENIZERS.get(name, name)
         try:
@@ -212,13 +235,13 @@ def count_pretokens(texts: Iterable[str], pretokenizer: str) -> PretokenCounts:
     """Count the pretokens of texts; `texts` is read once, in any order.
 
     Args:
-        pretokenizer: a name in `PRETOKENIZERS` or a regex.
+        pretokenizer: a name in `PRETOKENIZERS`, a regex, or a name in `WORDS`.
 
     Raises:
         ValueError: for a wrong pre-tokenizer, or a text with a lone surrogate, naming the text's
             index and the position.
     """
-    split = Pretokenizer(pretokenizer).split
+    split = WORDS.get(pretokenizer) or Pretokenizer(pretokenizer).split
     counts: Counter[str] = Counter()
     for index, text in enumerate(texts):
         to_utf8(text, index)
