@@ -383,11 +383,8 @@ def _merge(text, pairs, places, tokens, sides, sizes, pair, new, specials, step,
     a, b = pairs.left[pair], pairs.right[pair]
     at = pairs.heads[pair]
     pairs.heads[pair] = _NOWHERE
-    if a == b:
-        # In "aaa" the left one wins, as in a pass over the text from left to right.
-        cells = _cells_in_order(places, at)
-    else:
-        cells = np.empty(0, np.int32)
+    # In "aaa" the left one wins, as in a pass over the text from left to right.
+    cells = _cells_in_order(places, at) if a == b else np.empty(0, np.int32)
     made = 0
     n = 0
     while True:
@@ -452,7 +449,7 @@ def _pieces_of(tokens, token, initial):
 
 
 @njit(cache=True)
-def _split(
+def _split(  # noqa: PLR0915 - one pass over the occurrences
     text, pairs, heap, places, tokens, sides, sizes, token, pieces, initial, specials, step,
     least, bytewise,
 ):  # fmt: skip
@@ -539,7 +536,7 @@ def _record(events, at, kind, first, second, third):
 
 
 @njit(cache=True)
-def learn(
+def learn(  # noqa: PLR0915 - the algorithm, from top to bottom
     symbols, begins, weights, data, data_begins, specials, vocab_size, most_merges,
     min_frequency, threshold, bytewise, max_words,
 ):  # fmt: skip

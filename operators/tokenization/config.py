@@ -16,6 +16,7 @@ Encoder = Literal[
     "pathpiece",  # fewest tokens, ties to the longest last token
     "pathpiece_random",  # fewest tokens, ties drawn
     "greedy",  # longest prefix, left to right
+    "greedy_suffix",  # longest suffix, right to left
     "unigram",  # the most probable segmentation
     "unigram_sampled",  # a segmentation drawn by its probability
 ]

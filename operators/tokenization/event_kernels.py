@@ -109,7 +109,7 @@ def _await(heap, size, tables, symbols, after, cell, earliest, length):
 
 
 @njit(cache=True)
-def replay(symbols, begins, tables, kinds, firsts, seconds):
+def replay(symbols, begins, tables, kinds, firsts, seconds):  # noqa: PLR0915 - cells of one pretoken, which all of it shares
     """Encode pretokens.
 
     Args:

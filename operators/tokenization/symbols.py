@@ -52,8 +52,8 @@ def initial_symbols(config: TokenizerConfig, tokens: Sequence[bytes]) -> Symbols
     """
     if config.conventions == "bytes":
         id_of_byte = np.zeros(256, np.int32)
-        for token_id, token in enumerate(tokens[:257]):
-            if token_id and len(token) == 1:
+        for token_id, token in enumerate(tokens):
+            if len(token) == 1:
                 id_of_byte[token[0]] = token_id
         return lambda pretokens: _of_bytes(pretokens, id_of_byte)
     ids = {token.decode(): token_id for token_id, token in enumerate(tokens)}
