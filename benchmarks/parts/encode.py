@@ -1,0 +1,93 @@
+"""Encoding: `encode_batch` beside that of `tokenizers`, and every encoder on one core.
+
+`python -m benchmarks.parts.encode` prints it; the data lie in TOKENMILL_DATA.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Sequence
+
+from benchmarks.results import TABLE, row
+from benchmarks.tokenizer_peers import books, cpu_seconds, flores, wall_seconds
+from operators.tokenization.config import TokenizerConfig
+from operators.tokenization.encoders import EncoderName
+from operators.tokenization.laboratory import train_tokenizer
+from operators.tokenization.tokenizer import Tokenizer
+
+MEGABYTES = 10
+VOCAB_SIZE = 32_000
+ROUNDS = 5
+ENCODERS: Sequence[EncoderName] = (
+    "merges", "longest_first", "longest_merge", "pathpiece", "pathpiece_random", "greedy",
+)  # fmt: skip
+
+
+def megabytes(texts: Sequence[str]) -> float:
+    return sum(len(text.encode()) for text in texts) / 1e6
+
+
+def beside(texts: Sequence[str], what: str, tokenizer: Tokenizer) -> str:
+    """A row: lists of ids of all texts, on all cores."""
+    theirs = tokenizer.to_hf()
+    size = megabytes(texts)
+    mine, other = [], []
+    for _ in range(ROUNDS + 1):
+        seconds, ids = wall_seconds(lambda: tokenizer.encode_batch(texts))
+        mine.append(size / seconds)
+        seconds, rows = wall_seconds(
+            lambda: [e.ids for e in theirs.encode_batch(texts, add_special_tokens=False)]
+        )
+        other.append(size / seconds)
+        assert ids == rows, "other ids"
+    # The first round warms the caches of both.
+    return row(f"BPE, {what}, {size:.1f} MB, all cores", mine[1:], "tokenizers", other[1:], "MB/s")
+
+
+def one_core(texts: Sequence[str], what: str, tokenizer: Tokenizer) -> list[str]:
+    size = megabytes(texts)
+    lines = []
+    for name in ENCODERS:
+        encoder = Tokenizer(tokenizer.model, encoder=name)
+        encoder.encode_arrays(texts[:50], threads=1)
+        speeds, tokens = [], 0
+        for _ in range(ROUNDS):
+            seconds, encoded = cpu_seconds(lambda: encoder.encode_arrays(texts, threads=1))  # noqa: B023
+            speeds.append(size / seconds)
+            tokens = len(encoded.ids)
+        lines.append(
+            f"| {name} | {what} | {statistics.median(speeds):.1f} | "
+            f"{min(speeds):.1f}-{max(speeds):.1f} | {tokens:,} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
+
+
+def measure() -> str:
+    chapters = books(MEGABYTES)
+    paragraphs = [part for text in chapters for part in text.split("\n") if part]
+    sentences = [text for texts in flores().values() for text in texts]
+    config = TokenizerConfig(algorithm="bpe", vocab_size=VOCAB_SIZE)
+    english = train_tokenizer(chapters, config)
+    every = train_tokenizer(sentences, config)
+    rows = [
+        beside(paragraphs, "paragraphs of English books", english),
+        beside(sentences, "sentences in 60 languages", every),
+    ]
+    lines = one_core(paragraphs, "English books", english)
+    lines += one_core(sentences, "60 languages", every)
+    return (
+        f"Vocabularies of {english.vocab_size:,} and {every.vocab_size:,} tokens, each trained on "
+        f"its texts, pre-tokenizer gpt2, {os.cpu_count()} cores. Both give lists of ids, which are "
+        "equal.\n\n"
+        + TABLE
+        + "\n".join(rows)
+        + "\n\nOne thread, text to arrays of ids, splitting included:\n\n"
+        "| encoder | texts | MB a CPU second | range | tokens |\n|---|---|---|---|---|\n"
+        + "\n".join(lines)
+    )
+
+
+if __name__ == "__main__":
+    print(measure())
