@@ -20,6 +20,7 @@ spelling and no unknown token. "Longest" counts bytes, not characters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
@@ -174,8 +175,7 @@ def encode_pretokens(
     filled = np.concatenate([[0], np.cumsum(lengths > 0)])
     ids, bounds = encoder.encode(data, ends[lengths > 0], filled, seeds)
     flat = ids.tolist()
-    stops = bounds.tolist()
-    return [flat[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
+    return [flat[start:stop] for start, stop in pairwise([0, *bounds.tolist()])]
 
 
 class _VocabularyEncoder:

@@ -59,8 +59,7 @@ class EncodedTexts:
     def tolist(self) -> list[list[int]]:
         """The ids of each text as plain lists."""
         flat: list[int] = self.ids.tolist()
-        ends: list[int] = self.ends.tolist()
-        return [flat[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return [flat[start:end] for start, end in pairwise([0, *self.ends.tolist()])]
 
 
 class Tokenizer:

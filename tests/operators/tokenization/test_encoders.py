@@ -187,11 +187,17 @@ def test_pathpiece_never_uses_more_tokens_than_any_other_encoder(seed, text):
 # --- chance ------------------------------------------------------------------------------------
 
 
+def drawn_spellings(model, text, name, draws, **options):
+    """How often each spelling comes, by one encoder with the seeds 0, 1, 2, ..."""
+    encoder = make_encoder(model, name, **options)
+    seeds = np.arange(draws, dtype=np.uint64)
+    ids = encode_pretokens(encoder, [text.encode()] * draws, seeds)
+    return Counter(tuple(spelled(model, each)) for each in ids)
+
+
 def test_random_ties_are_drawn_uniformly_at_every_place():
     model = model_of(["ab", "bc"])
-    drawn = Counter(
-        tuple(pieces(model, "abc", "pathpiece_random", seed=seed)) for seed in range(4000)
-    )
+    drawn = drawn_spellings(model, "abc", "pathpiece_random", 4000)
     assert set(drawn) == {("ab", "c"), ("a", "bc")}
     assert abs(drawn["ab", "c"] / 4000 - 0.5) < 0.03
 
@@ -206,7 +212,7 @@ def test_dropout_0_is_bpe_and_1_is_single_bytes(text):
 def test_dropout_drops_each_applicable_merge_with_its_probability():
     # "ab" stays apart when the only merge is dropped once; "abc" needs two merges that stay.
     model = model_of(merges=[("a", "b"), ("ab", "c")])
-    drawn = Counter(tuple(pieces(model, "abc", dropout=0.3, seed=seed)) for seed in range(8000))
+    drawn = drawn_spellings(model, "abc", "merges", 8000, dropout=0.3)
     assert set(drawn) == {("a", "b", "c"), ("ab", "c"), ("abc",)}
     assert abs(drawn["a", "b", "c"] / 8000 - 0.3) < 0.02
     assert abs(drawn["ab", "c"] / 8000 - 0.7 * 0.3) < 0.02
@@ -215,7 +221,7 @@ def test_dropout_drops_each_applicable_merge_with_its_probability():
 def test_a_dropped_merge_gets_another_chance_after_the_next_one():
     # "abab": the second "ab" can be made when the first was dropped, and the first after it.
     model = model_of(merges=[("a", "b")])
-    drawn = Counter(tuple(pieces(model, "abab", dropout=0.5, seed=seed)) for seed in range(8000))
+    drawn = drawn_spellings(model, "abab", "merges", 8000, dropout=0.5)
     # Nothing: both dropped at once. Then one of them; with the one made, the other has 1/2.
     assert abs(drawn["a", "b", "a", "b"] / 8000 - 0.25) < 0.02
     assert abs(drawn["ab", "ab"] / 8000 - 0.375) < 0.02
@@ -242,12 +248,8 @@ def test_sampled_segmentations_follow_their_probability(power):
     ways = scored_segmentations("abcab", SCORES)
     weights = {way: np.exp(power * score) for way, score in ways.items()}
     total = sum(weights.values())
-    encoder = make_encoder(model, "unigram_sampled", power=power)
     draws = 20_000
-    seeds = np.arange(draws, dtype=np.uint64)
-    drawn = Counter(
-        tuple(spelled(model, ids)) for ids in encode_pretokens(encoder, [b"abcab"] * draws, seeds)
-    )
+    drawn = drawn_spellings(model, "abcab", "unigram_sampled", draws, power=power)
     assert set(drawn) <= set(ways)
     for way, weight in weights.items():
         expected = weight / total
