@@ -144,8 +144,8 @@ class Report(Stage):
             TokenizerMeasures,
             byte_premiums,
             measure,
+            premiums_of_counts,
             round_trip_failures,
-            token_premiums,
         )
 
         tokenizer = load_tokenizer(inputs["tokenizer"])
@@ -172,7 +172,7 @@ class Report(Stage):
             here, there = measure(tokenizer, source), measure(tokenizer, target)
             counts = {reference: here.tokens, language: there.tokens}
             premiums.setdefault(reference, 1.0)
-            premiums[language] = token_premiums(counts, reference)[language]
+            premiums[language] = premiums_of_counts(counts, reference)[language]
             bytes_ = byte_premiums({reference: source, language: target}, reference)[language]
             failures += len(round_trip_failures(tokenizer, [*source, *target]))
             values = {"token_premium": premiums[language], "byte_premium": bytes_}

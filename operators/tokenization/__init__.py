@@ -5,11 +5,12 @@ from operators.tokenization.measures import (
     TokenizerMeasures,
     byte_premiums,
     measure,
+    premiums_of_counts,
     renyi_efficiency,
     round_trip_failures,
-    token_premiums,
 )
 from operators.tokenization.packing import PackedSequences, pack_documents
+from operators.tokenization.premiums import token_premiums
 from operators.tokenization.training import Algorithm, train_tokenizer
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "byte_premiums",
     "measure",
     "pack_documents",
+    "premiums_of_counts",
     "renyi_efficiency",
     "round_trip_failures",
     "to_transformers",

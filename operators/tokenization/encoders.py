@@ -19,14 +19,15 @@ spelling and no unknown token. "Longest" counts bytes, not characters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from operators.tokenization import encoding_kernels as kernels
+from operators.tokenization import encoding_kernels, merging_kernels, pretoken_kernels
 from operators.tokenization.model import TokenizerModel
 from operators.tokenization.picky_encoding import picky_encoder
 from operators.tokenization.token_trie import end_to_end, merge_table, token_trie
@@ -44,23 +45,17 @@ EncoderName = Literal[
     "unigram_sampled",
 ]
 
-_KINDS = {
-    "merges": kernels.MERGES,
-    "longest_merge": kernels.MERGES,
-    "longest_first": kernels.LONGEST_FIRST,
-    "pathpiece": kernels.PATHPIECE,
-    "pathpiece_random": kernels.PATHPIECE_RANDOM,
-    "greedy": kernels.GREEDY,
-    "greedy_suffix": kernels.GREEDY_SUFFIX,
-    "unigram": kernels.UNIGRAM,
-    "unigram_sampled": kernels.UNIGRAM_SAMPLED,
-}
-
 # Pretokens that a cache holds at once, and room for their bytes and ids: about 4 MB, of which a
 # text in one language touches little.
 _CACHED = 1 << 16
 _CACHED_BYTES = 1 << 19
-_CACHED_IDS = 1 << 18
+
+# The seed of pretoken k of a text is the text's seed + k times this, an odd number.
+_STEP = np.uint64(0xD1342543DE82EF95)
+
+# Spells chosen pretokens: (data, bounds, chosen, out, out_ends) as in `encoding_kernels`; one
+# that draws has seeds before `out`.
+_Spell = Callable[..., Any]
 
 
 class Encoder(Protocol):
@@ -92,37 +87,6 @@ class Encoder(Protocol):
         Raises:
             ValueError: if the encoder draws and there are no seeds.
         """
-
-
-class _Lexicon(NamedTuple):
-    """A vocabulary as `encoding_kernels` reads it."""
-
-    edges: npt.NDArray[np.int64]
-    size: int
-    pairs: npt.NDArray[np.int64]
-    byte_ids: npt.NDArray[np.int32]
-    scores: npt.NDArray[np.float64]
-
-
-class _Cache(NamedTuple):
-    """Ids of pretokens, by their bytes."""
-
-    slots: npt.NDArray[np.int64]
-    bounds: npt.NDArray[np.int32]
-    keys: npt.NDArray[np.uint8]
-    ids: npt.NDArray[np.int32]
-    used: npt.NDArray[np.int64]
-
-
-class _Workspace(NamedTuple):
-    """Room for one pretoken."""
-
-    a: npt.NDArray[np.int64]
-    b: npt.NDArray[np.int64]
-    c: npt.NDArray[np.int64]
-    heap: npt.NDArray[np.int64]
-    spare: npt.NDArray[np.int64]
-    f: npt.NDArray[np.float64]
 
 
 def make_encoder(
@@ -161,9 +125,9 @@ def make_encoder(
         raise ValueError(f"power is {power}, but must be >= 0 and finite")
     if share > 0 and chosen not in ("merges", "longest_merge"):
         raise ValueError(f"dropout is {share}, but encoder {chosen!r} makes no merges to drop")
-    if chosen == "events":
-        return _EventEncoder(model)
-    return _VocabularyEncoder(model, chosen, share, power)
+    if chosen in ("pathpiece_random", "unigram_sampled") or share > 0:
+        return _DrawingEncoder(_drawing_speller(model, chosen, share, power))
+    return _RememberingEncoder(_speller(model, chosen))
 
 
 def encode_pretokens(
@@ -178,87 +142,26 @@ def encode_pretokens(
     return [flat[start:stop] for start, stop in pairwise([0, *bounds.tolist()])]
 
 
-class _VocabularyEncoder:
-    """All encoders that need a vocabulary, merges or scores."""
+class _Cache(NamedTuple):
+    """Ids of pretokens by their bytes; see `pretoken_kernels`."""
 
-    def __init__(self, model: TokenizerModel, name: str, dropout: float, power: float) -> None:
-        self._kind = _KINDS[name]
-        merges = np.empty((0, 3), np.int32)
-        if name in ("merges", "longest_merge"):
-            merges = model.merges
-            if model.removed:
-                raise ValueError(
-                    f"encoder {name!r} would make tokens that Picky BPE removed: use 'events'"
-                )
-            learned = model.vocab_size - len(model.special_ids) - 256
-            if learned > 0 and not len(merges):
-                raise ValueError(
-                    f"encoder {name!r} needs merges, and this model has none: choose another"
-                )
-        self._lexicon = _lexicon(
-            model,
-            merge_table(merges, longest_first=model.tokens if name == "longest_merge" else None),
-            _scores(model) if name.startswith("unigram") else np.empty(0),
-            backwards=name == "greedy_suffix",
-        )
-        self._strength = float(power if name == "unigram_sampled" else dropout)
-        self._draws = name in ("pathpiece_random", "unigram_sampled") or (
-            self._kind == kernels.MERGES and dropout > 0
-        )
-        # One for each thread that is at work; lists append and pop without a lock.
-        self._caches: list[_Cache] = []
-
-    @property
-    def draws(self) -> bool:
-        return self._draws
-
-    def encode(
-        self,
-        data: npt.NDArray[np.uint8],
-        ends: npt.NDArray[np.int64],
-        groups: npt.NDArray[np.int64],
-        seeds: npt.NDArray[np.uint64] | None = None,
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        if not self._draws:
-            seeds = np.empty(0, np.uint64)
-        elif seeds is None or len(seeds) != len(groups) - 1:
-            raise ValueError(f"this encoder draws: it needs a seed for each of {len(groups) - 1}")
-        out = np.empty(len(data), np.int32)
-        group_ends = np.empty(len(groups) - 1, np.int64)
-        if not len(ends):
-            group_ends[:] = 0
-            return out[:0], group_ends
-        try:
-            cache = self._caches.pop()
-        except IndexError:
-            cache = _empty_cache()
-        count = kernels.encode_pretokens(
-            self._kind,
-            self._lexicon,
-            self._strength,
-            data,
-            ends,
-            groups,
-            seeds,
-            cache,
-            _workspace(int(np.diff(ends, prepend=0).max())),
-            out,
-            group_ends,
-        )
-        self._caches.append(cache)
-        return out[:count], group_ends
+    slots: npt.NDArray[np.int64]
+    key_ends: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.uint8]
+    id_ends: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int32]
+    known: npt.NDArray[np.int64]  # [1] entries that there are
 
 
-class _EventEncoder:
-    """Picky BPE. Each different pretoken of a call is replayed once."""
+class _RememberingEncoder:
+    """Spells each different pretoken once, as long as it is remembered."""
 
     draws = False
 
-    def __init__(self, model: TokenizerModel) -> None:
-        if not len(model.events) and model.vocab_size > len(model.special_ids) + 256:
-            raise ValueError("encoder 'events' needs events, and this model has none")
-        self._byte_ids = _byte_ids(model.tokens)
-        self._events = picky_encoder(model)
+    def __init__(self, spell: _Spell) -> None:
+        self._spell = spell
+        # One for each thread that is at work; lists append and pop without a lock.
+        self._caches: list[_Cache] = []
 
     def encode(
         self,
@@ -267,30 +170,153 @@ class _EventEncoder:
         groups: npt.NDArray[np.int64],
         seeds: npt.NDArray[np.uint64] | None = None,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        first = np.empty(len(ends), np.int64)
-        which = np.empty(len(ends), np.int64)
-        slots = np.zeros(1 << (2 * len(ends)).bit_length(), np.int64)
-        found = kernels.distinct_pretokens(data, ends, slots, first, which)
-        begins = np.concatenate([[0], ends])
-        lengths = np.diff(begins)[first[:found]]
-        bounds = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.arange(bounds[-1]) + np.repeat(begins[first[:found]] - bounds[:-1], lengths)
-        ids, id_begins = self._events.encode(self._byte_ids[data[places]], bounds)
+        count = len(ends)
+        bounds = np.concatenate([[0], ends])
         out = np.empty(len(data), np.int32)
-        group_ends = np.empty(len(groups) - 1, np.int64)
-        count = kernels.gather(id_begins, ids, which, groups, out, group_ends)
-        return out[:count], group_ends
+        token_ends = np.zeros(count + 1, np.int64)
+        entries = np.empty(count, np.int64)
+        missing = np.empty(min(count, _CACHED), np.int64)
+        cache = self._take_cache(int(np.diff(bounds).max(initial=0)))
+        start = at = 0
+        while start < count:
+            known = int(cache.known[0])
+            stop, new = pretoken_kernels.look_up(
+                data,
+                bounds,
+                start,
+                cache.slots,
+                cache.key_ends,
+                cache.keys,
+                known,
+                entries,
+                missing,
+            )
+            if new:
+                written = cache.id_ends[known]
+                new_ends = cache.id_ends[known + 1 : known + 1 + new]
+                self._spell(data, bounds, missing[:new], cache.ids[written:], new_ends)
+                new_ends += written
+                cache.known[0] = known + new
+            at = pretoken_kernels.gather(
+                entries, start, stop, cache.id_ends, cache.ids, out, at, token_ends[1:]
+            )
+            if stop < count:  # full: what is frequent comes back soon
+                cache.slots[:] = 0
+                cache.known[0] = 0
+            start = stop
+        if len(cache.keys) == _CACHED_BYTES:
+            self._caches.append(cache)
+        return out[:at], token_ends[groups[1:]]
+
+    def _take_cache(self, longest: int) -> _Cache:
+        if longest > _CACHED_BYTES:
+            return _empty_cache(longest)
+        try:
+            return self._caches.pop()
+        except IndexError:
+            return _empty_cache(longest)
 
 
-def _lexicon(
-    model: TokenizerModel,
-    pairs: npt.NDArray[np.int64],
-    scores: npt.NDArray[np.float64],
-    *,
-    backwards: bool,
-) -> _Lexicon:
-    trie = token_trie(model.tokens, left_out=model.special_ids, backwards=backwards)
-    return _Lexicon(trie.edges, trie.size, pairs, _byte_ids(model.tokens), scores)
+class _DrawingEncoder:
+    """Spells every pretoken anew, by a seed that depends on its text and its place there."""
+
+    draws = True
+
+    def __init__(self, spell: _Spell) -> None:
+        self._spell = spell
+
+    def encode(
+        self,
+        data: npt.NDArray[np.uint8],
+        ends: npt.NDArray[np.int64],
+        groups: npt.NDArray[np.int64],
+        seeds: npt.NDArray[np.uint64] | None = None,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        if seeds is None or len(seeds) != len(groups) - 1:
+            raise ValueError(f"this encoder draws: it needs a seed for each of {len(groups) - 1}")
+        pretokens = np.arange(len(ends))
+        sizes = np.diff(groups)
+        places = pretokens - np.repeat(groups[:-1], sizes)
+        each = np.repeat(seeds, sizes) + places.astype(np.uint64) * _STEP
+        out = np.empty(len(data), np.int32)
+        token_ends = np.zeros(len(ends) + 1, np.int64)
+        bounds = np.concatenate([[0], ends])
+        self._spell(data, bounds, pretokens, each, out, token_ends[1:])
+        return out[: token_ends[-1]], token_ends[groups[1:]]
+
+
+def _speller(model: TokenizerModel, name: str) -> _Spell:
+    """What spells pretokens without chance."""
+    if name == "events":
+        return _event_speller(model)
+    if name in ("merges", "longest_merge"):
+        spell = partial(merging_kernels.spell_by_merges, *_merges(model, name), 0.0)
+        nothing = np.empty(0, np.uint64)
+        return lambda data, bounds, chosen, out, out_ends: spell(
+            data, bounds, chosen, nothing, out, out_ends
+        )
+    trie = token_trie(model.tokens, left_out=model.special_ids, backwards=name == "greedy_suffix")
+    if name == "pathpiece":
+        nothing = np.empty(0, np.uint64)
+        return lambda data, bounds, chosen, out, out_ends: encoding_kernels.fewest(
+            trie.edges, trie.size, data, bounds, chosen, nothing, out, out_ends
+        )
+    if name == "unigram":
+        return partial(encoding_kernels.most_probable, trie.edges, trie.size, _scores(model))
+    kernels = {
+        "longest_first": encoding_kernels.longest_first,
+        "greedy": encoding_kernels.greedy,
+        "greedy_suffix": encoding_kernels.greedy_suffix,
+    }
+    return partial(kernels[name], trie.edges, trie.size)
+
+
+def _drawing_speller(model: TokenizerModel, name: str, dropout: float, power: float) -> _Spell:
+    """What spells pretokens by seeds."""
+    if name in ("merges", "longest_merge"):
+        return partial(merging_kernels.spell_by_merges, *_merges(model, name), float(dropout))
+    trie = token_trie(model.tokens, left_out=model.special_ids)
+    if name == "pathpiece_random":
+        return partial(encoding_kernels.fewest, trie.edges, trie.size)
+    return partial(encoding_kernels.sampled, trie.edges, trie.size, _scores(model), float(power))
+
+
+def _event_speller(model: TokenizerModel) -> _Spell:
+    """Picky BPE."""
+    if not len(model.events) and model.vocab_size > len(model.special_ids) + 256:
+        raise ValueError("encoder 'events' needs events, and this model has none")
+    byte_ids = _byte_ids(model.tokens)
+    events = picky_encoder(model)
+
+    def spell(
+        data: npt.NDArray[np.uint8],
+        bounds: npt.NDArray[np.int64],
+        chosen: npt.NDArray[np.int64],
+        out: npt.NDArray[np.int32],
+        out_ends: npt.NDArray[np.int64],
+    ) -> None:
+        begins = bounds[chosen]
+        lengths = bounds[chosen + 1] - begins
+        ends = np.cumsum(lengths)
+        places = np.arange(ends[-1]) + np.repeat(begins - ends + lengths, lengths)
+        ids, bounds_of_ids = events.encode(byte_ids[data[places]], np.concatenate([[0], ends]))
+        out[: len(ids)] = ids
+        out_ends[:] = bounds_of_ids[1:]
+
+    return spell
+
+
+def _merges(
+    model: TokenizerModel, name: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """The table of merges, and the id of each byte."""
+    if model.removed:
+        raise ValueError(f"encoder {name!r} would make tokens that Picky BPE removed: use 'events'")
+    learned = model.vocab_size - len(model.special_ids) - 256
+    if learned > 0 and not len(model.merges):
+        raise ValueError(f"encoder {name!r} needs merges, and this model has none: choose another")
+    longest_first = model.tokens if name == "longest_merge" else None
+    return merge_table(model.merges, longest_first=longest_first), _byte_ids(model.tokens)
 
 
 def _byte_ids(tokens: Sequence[bytes]) -> npt.NDArray[np.int32]:
@@ -310,26 +336,14 @@ def _scores(model: TokenizerModel) -> npt.NDArray[np.float64]:
     return np.ascontiguousarray(model.scores, np.float64)
 
 
-def _empty_cache() -> _Cache:
+def _empty_cache(longest: int) -> _Cache:
+    """Room for `_CACHED` pretokens, and for one of `longest` bytes at least."""
+    room = max(_CACHED_BYTES, longest)
     return _Cache(
         np.zeros(2 * _CACHED, np.int64),
-        np.zeros((_CACHED, 2), np.int32),
-        np.empty(_CACHED_BYTES, np.uint8),
-        np.empty(_CACHED_IDS, np.int32),
+        np.zeros(_CACHED + 1, np.int64),
+        np.empty(room, np.uint8),
+        np.zeros(_CACHED + 1, np.int64),
+        np.empty(room, np.int32),  # no pretoken has more ids than bytes
         np.zeros(1, np.int64),
-    )
-
-
-def _workspace(longest: int) -> _Workspace:
-    def numbers(count: int) -> npt.NDArray[np.int64]:
-        return np.empty(count, np.int64)
-
-    cells, entries = longest + 2, 2 * longest + 4
-    return _Workspace(
-        numbers(cells),
-        numbers(cells),
-        numbers(cells),
-        numbers(entries),
-        numbers(entries),
-        np.empty(cells, np.float64),
     )

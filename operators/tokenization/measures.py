@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from operators.tokenization.byte_tokenizer import as_byte_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,13 @@ class TokenizerMeasures:
 
     @property
     def characters_per_token(self) -> float:
-        """Code points per token; 1 is character level (inverse closeness of Zhang et al. 2022)."""
+        """Code points per token; 1 is character level."""
         return _ratio(self.characters, self.tokens)
+
+    @property
+    def closeness_to_characters(self) -> float:
+        """Tokens per code point (Zhang et al. 2022); 1 is character level, bytes are above it."""
+        return _ratio(self.tokens, self.characters)
 
     def __add__(self, other: TokenizerMeasures) -> TokenizerMeasures:
         return TokenizerMeasures(
@@ -62,19 +66,24 @@ class TokenizerMeasures:
         )
 
 
-def measure(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenizerMeasures:
-    """Count tokens, words, characters and bytes of `texts`. No special token is added."""
-    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+def measure(tokenizer: Any, texts: Sequence[str]) -> TokenizerMeasures:
+    """Count tokens, words, characters and bytes of `texts`. No special token is added.
+
+    Args:
+        tokenizer: a `ByteTokenizer` or a `tokenizers.Tokenizer`.
+        texts: any number of them.
+    """
+    encoded = as_byte_tokenizer(tokenizer).encode_batch(list(texts))
     return TokenizerMeasures(
         texts=len(texts),
-        tokens=sum(len(encoding.ids) for encoding in encodings),
+        tokens=sum(map(len, encoded)),
         words=sum(len(text.split()) for text in texts),
         characters=sum(len(text) for text in texts),
         utf8_bytes=sum(len(text.encode()) for text in texts),
     )
 
 
-def token_premiums(
+def premiums_of_counts(
     token_counts: Mapping[str, int], reference: str = "eng_Latn"
 ) -> dict[str, float]:
     """Tokens of each language over tokens of the reference, on parallel text (reference: 1.0).
@@ -119,20 +128,18 @@ def byte_premiums(
     return _premiums(counts, reference, "bytes")
 
 
-def round_trip_failures(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+def round_trip_failures(tokenizer: Any, texts: Sequence[str]) -> list[int]:
     """Indices, ascending, of the texts that do not come back from decode(encode(text)).
 
     Special tokens that a text holds literally are decoded too, not skipped. A byte-level tokenizer
     gives an empty list for any text.
     """
-    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    decoded = tokenizer.decode_batch(
-        [encoding.ids for encoding in encodings], skip_special_tokens=False
-    )
+    adapted = as_byte_tokenizer(tokenizer)
+    encoded = adapted.encode_batch(list(texts))
     return [
         index
-        for index, (before, after) in enumerate(zip(texts, decoded, strict=True))
-        if before != after
+        for index, (before, ids) in enumerate(zip(texts, encoded, strict=True))
+        if before != adapted.decode(ids)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -146,7 +147,7 @@ class CausalLanguageModel:
         if shared == 0:
             self._cache = DynamicCache() if self._uses_cache else None
         elif shared < len(self._cached):
-            self._cache.crop(shared)
+            _cut_back(self._cache, len(self._cached), shared)
         new_ids = torch.tensor([seen[shared:]], device=self._model.device)
         with torch.no_grad():
             logits: Tensor = self._model(
@@ -157,3 +158,9 @@ class CausalLanguageModel:
         self.tokens_read += len(seen) - shared
         rows = logits[0, -wanted:].double().log_softmax(dim=-1).cpu().numpy()
         return np.asarray(rows, np.float64)
+
+
+def _cut_back(cache: Any, length: int, kept: int) -> None:
+    """Keep the first positions. Versions of Transformers ask for what is kept or what goes."""
+    takes_removed = "tokens_to_remove" in signature(cache.crop).parameters
+    cache.crop(length - kept if takes_removed else kept)

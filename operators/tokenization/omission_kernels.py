@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+# A copy of it is compiled in; see there.
 from operators.tokenization.encoding_kernels import child
 
 _UNREACHED = 1 << 60

@@ -8,12 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from operators.tokenization.encoding_kernels import (
-    NODE_BITS,
-    copy_edges,
-    insert_tokens,
-    merge_pairs,
-)
+from operators.tokenization.encoding_kernels import NODE_BITS, copy_edges, insert_tokens
+from operators.tokenization.merging_kernels import fill_merges
 
 
 class TokenTrie(NamedTuple):
@@ -80,7 +76,7 @@ def token_trie(
 def merge_table(
     merges: npt.NDArray[np.int32], *, longest_first: Sequence[bytes] | None = None
 ) -> npt.NDArray[np.int64]:
-    """The merges as a hash table that `encoding_kernels` reads.
+    """The merges as a hash table that `merging_kernels` reads.
 
     Args:
         merges: [n, 3] left, right and resulting id; the earlier, the stronger.
@@ -92,7 +88,7 @@ def merge_table(
         lengths = np.array([len(longest_first[result]) for result in merges[:, 2]], np.int64)
         ranks[np.lexsort((ranks, -lengths))] = np.arange(len(merges))
     pairs = np.empty((len(_empty_table(len(merges))), 2), np.int64)
-    merge_pairs(np.ascontiguousarray(merges, np.int32), ranks, pairs)
+    fill_merges(np.ascontiguousarray(merges, np.int32), ranks, pairs)
     return pairs
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.tokenization.encoders import encode_pretokens, make_encoder
-from operators.tokenization.token_trie import token_trie
+from operators.tokenization.token_trie import end_to_end, token_trie
 
 
 def encode(model, text, name=None, seed=None, **options):
@@ -227,6 +227,23 @@ def test_a_dropped_merge_gets_another_chance_after_the_next_one():
     assert abs(drawn["ab", "ab"] / 8000 - 0.375) < 0.02
 
 
+def test_the_places_of_a_pretoken_in_a_text_are_drawn_independently():
+    encoder = make_encoder(model_of(merges=[("a", "b")]), "merges", dropout=0.5)
+    count = 10_000
+    data, ends = end_to_end([b"ab"] * count)
+    ids, _ = encoder.encode(data, ends, np.array([0, count]), np.array([7], np.uint64))
+    merged = np.zeros(count, bool)
+    place = 0
+    for number in ids:
+        merged[place] = number == 257
+        place += number != model_of().tokens.index(b"a")
+    assert place == count
+    # Four standard errors.
+    assert abs(merged.mean() - 0.5) < 4 * 0.5 / count**0.5
+    neighbours = np.mean(merged[1:] == merged[:-1])
+    assert abs(neighbours - 0.5) < 4 * 0.5 / count**0.5
+
+
 def scored_segmentations(text, scores):
     ways = segmentations(text, set(scores))
     return {tuple(way): sum(scores.get(part, -9.0) for part in way) for way in ways}
@@ -341,6 +358,19 @@ def test_a_full_cache_starts_again_and_changes_no_id():
     again = encode_pretokens(together, words[:500])
     assert again == warm[:500] == encode_pretokens(make_encoder(model, "merges"), words[:500])
     assert warm[-100:] == encode_pretokens(make_encoder(model, "merges"), words[-100:])
+
+
+def test_a_pretoken_that_no_cache_can_hold_is_spelled_among_others():
+    model = model_of(merges=[("a", "b")])
+    encoder = make_encoder(model, "merges")
+    giant = b"ab" * 400_000
+    ids = encode_pretokens(encoder, [b"abc", giant, b"abc", giant[1:], b"b"])
+    ab, a, b, c = (model.tokens.index(token) for token in (b"ab", b"a", b"b", b"c"))
+    assert ids[0] == ids[2] == [ab, c]
+    assert ids[1] == [ab] * 400_000
+    assert ids[3] == [b, *[ab] * 399_999]
+    assert ids[4] == [b]
+    assert a not in ids[3]
 
 
 # --- errors ------------------------------------------------------------------------------------

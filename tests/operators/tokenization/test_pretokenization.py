@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.tokenization import pretokenization
 from operators.tokenization.pretokenization import (
     PRETOKENIZERS,
     PretokenCounts,
     Pretokenizer,
     count_pretokens,
+    count_with_each,
     from_counter,
 )
 
@@ -199,6 +201,22 @@ def test_words_of_reference_implementations_are_cut_as_they_cut_them():
     assert list(count_pretokens([text], "subword-nmt").pretokens) == [
         b"\tlast", b"two", "words\u00a0x".encode(),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*PRETOKENIZERS, r"\w+", r"(\w)\w*"])
+def test_many_bytes_are_counted_as_few_are(name, monkeypatch):
+    texts = [*FUZZ, *corpus(1), "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000)]))]
+    few = count_pretokens(texts, name)
+    monkeypatch.setattr(pretokenization, "_COMPILED_BYTES", 1)
+    assert count_pretokens(texts, name) == few
+    monkeypatch.setattr(pretokenization, "_BATCH_BYTES", 999)
+    assert count_pretokens(texts, name) == few
+
+
+def test_several_pretokenizers_count_in_one_pass():
+    names = ["gpt2", "picky", "superbpe-stage2"]
+    together = count_with_each(iter(corpus(2)), names)
+    assert together == [count_pretokens(corpus(2), name) for name in names]
 
 
 def test_what_never_occurs_is_no_pretoken():

@@ -10,9 +10,9 @@ from operators.tokenization import (
     TokenizerMeasures,
     byte_premiums,
     measure,
+    premiums_of_counts,
     renyi_efficiency,
     round_trip_failures,
-    token_premiums,
     train_tokenizer,
 )
 
@@ -26,7 +26,7 @@ def byte_tokenizer():
 
 
 def test_token_premiums_are_those_of_the_paper():
-    premiums = token_premiums(GPT2_TOKENS)
+    premiums = premiums_of_counts(GPT2_TOKENS)
     assert premiums["eng_Latn"] == 1.0
     assert premiums["deu_Latn"] == pytest.approx(2.142, abs=5e-4)
     assert premiums["mya_Mymr"] == pytest.approx(16.89, abs=5e-3)
@@ -36,7 +36,7 @@ def test_token_premiums_are_those_of_the_paper():
 @given(st.dictionaries(st.text(max_size=3), st.integers(1, 10**9), min_size=1))
 def test_the_reference_has_premium_exactly_1(counts):
     reference = next(iter(counts))
-    assert token_premiums(counts, reference)[reference] == 1.0
+    assert premiums_of_counts(counts, reference)[reference] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_the_reference_has_premium_exactly_1(counts):
 )
 def test_premiums_without_a_usable_reference_are_refused(counts, message):
     with pytest.raises(ValueError, match=message):
-        token_premiums(counts)
+        premiums_of_counts(counts)
 
 
 def test_byte_premiums_count_utf8_and_no_line_breaks():
@@ -68,6 +68,7 @@ def test_ratios_are_of_sums_not_means_of_ratios(byte_tokenizer):
     assert measured.fertility == 15 / 4
     assert measured.bytes_per_token == 1.0
     assert measured.characters_per_token == 14 / 15
+    assert measured.closeness_to_characters == 15 / 14
 
 
 def test_measures_of_shards_add_up(byte_tokenizer):
@@ -82,6 +83,7 @@ def test_ratios_without_a_denominator_are_nan(byte_tokenizer, texts):
     assert math.isnan(measured.fertility)
     assert math.isnan(measured.bytes_per_token)
     assert math.isnan(measured.characters_per_token)
+    assert math.isnan(measured.closeness_to_characters)
 
 
 def test_round_trip_failures_name_the_texts_that_change():
