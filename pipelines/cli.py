@@ -13,6 +13,7 @@ from pipelines.cli_cluster import cluster, doctor
 from pipelines.cli_jobs import jobs, logs, stop, submit
 from pipelines.cli_schedule import schedule
 from pipelines.cli_store import gc, lineage, ls, show, verify
+from pipelines.cli_tokenize import tokenize
 from pipelines.console import (
     GATE_FAILED,
     INTERRUPTED,
@@ -293,7 +294,8 @@ def ui(
     raise SystemExit(open_ui(uri, host, port))
 
 
-for command in (ls, show, lineage, verify, gc, submit, jobs, logs, stop, cluster, doctor, schedule):
+for command in (ls, show, lineage, verify, gc, tokenize, submit, jobs, logs, stop, cluster, doctor,
+                schedule):  # fmt: skip
     cli.add_command(command)
 
 

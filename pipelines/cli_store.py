@@ -69,7 +69,7 @@ def show(
     from pipelines.display import console
 
     store = store_of(store_url)
-    manifests = _find(store, artifact)
+    manifests = find(store, artifact)
     if as_json:
         described = [
             {**_artifact_json(store, m), "first_rows": first_rows(store, m, count)}
@@ -99,7 +99,7 @@ def lineage(thing: str, store_url: str | None, tracking_uri: str | None, as_json
     from pipelines.trace import trace
 
     store = store_of(store_url)
-    found = _find(store, thing, tracking_uri_of(tracking_uri))
+    found = find(store, thing, tracking_uri_of(tracking_uri))
     origins = [trace(store, manifest) for manifest in found]
     if as_json:
         print_json([origin.as_json() for origin in origins])
@@ -131,7 +131,7 @@ def verify(
     from pipelines.upkeep import verify as look
 
     store = store_of(store_url)
-    manifests = _find(store, artifact) if artifact else store.artifacts()
+    manifests = find(store, artifact) if artifact else store.artifacts()
     began = time.monotonic()
     with progress_over("verifying", sum(m.size for m in manifests), bytes_=True) as advance:
         verdicts = look(store, manifests, lambda manifest: advance(manifest.size))
@@ -220,7 +220,8 @@ def gc(
         print_json({**described(sweep), "freed": freed, "removed": not dry_run})
 
 
-def _find(store: Store, thing: str, tracking_uri: str | None = None) -> list[Any]:
+def find(store: Store, thing: str, tracking_uri: str | None = None) -> list[Any]:
+    """The manifests that a word of the command line means; ends with an error if there is none."""
     from pipelines.files import StoreError
     from pipelines.trace import find_artifacts
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from stages.contract import Context, Field, Input, Kind, Output, RowStage, StageConfig
 from stages.kinds import TOKENS
-from stages.tokenizer import END_OF_TEXT, load_tokenizer
+from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
 
 class Resample(RowStage):
@@ -55,7 +55,7 @@ class Resample(RowStage):
         from operators.modeling import load_model
 
         self.model = load_model(str(inputs["model"].folder()), device=self.config.device)
-        self.end_of_text = load_tokenizer(inputs["model"]).token_to_id(END_OF_TEXT)
+        self.end_of_text = end_of_text_id(load_tokenizer(inputs["model"]))
 
     def apply(self, rows: pa.Table, context: Context) -> pa.Table:
         from operators.editing import resample_tokens

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
 from stages.kinds import METRICS
-from stages.tokenizer import END_OF_TEXT, load_tokenizer
+from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
 
 class LanguageModel(Stage):
@@ -19,6 +20,9 @@ class LanguageModel(Stage):
     Every token is scored once, in a sliding window; begin of text is context, never scored; the
     bytes are those of the text as given. Frequencies are those in the training tokens, where given
     (Pinto et al. 2024 look at rare tokens apart: a mean over tokens hides them).
+
+    The loss of the tokens is an upper bound on that of the bytes, which other encodings of a text
+    share. `exact_bytes` computes the latter for some of the text (Phan et al. 2024).
     """
 
     word = "evaluation.language_model"
@@ -31,6 +35,9 @@ class LanguageModel(Stage):
         batch_size: int = Field(16, ge=1, description="windows in a forward pass")
         frequency_bins: int = Field(
             4, ge=1, description="bins of training frequency, log-spaced; unseen tokens are apart"
+        )
+        exact_bytes: int = Field(
+            0, ge=0, description="bytes of documents whose exact loss is computed too; 0: none"
         )
         threads: int = Field(
             1, ge=1, description="CPU threads; in the key because the order of float sums is"
@@ -47,7 +54,8 @@ class LanguageModel(Stage):
     outputs = {
         "scores": Output(
             Kind.METRICS,
-            "bits_per_byte by document (weight: bytes); loss_by_frequency by bin (weight: tokens)",
+            "bits_per_byte by document (weight: bytes), for some of them exact_bits_per_byte and "
+            "token_bits_per_byte; loss_by_frequency by bin (weight: tokens)",
         )
     }
 
@@ -62,7 +70,7 @@ class LanguageModel(Stage):
         length = int(model.config.max_position_embeddings)
         table = inputs["documents"].table()
         texts = table.column("text").to_pylist()
-        encoded = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
+        encoded = tokenizer.encode_batch(texts)
         nats: list[Any] = []
         # In slices, so that the live display moves; fixed ones, so that no float depends on them.
         for start in range(0, len(encoded), 32):
@@ -71,7 +79,7 @@ class LanguageModel(Stage):
                 encoded[start : start + 32],
                 context_length=length,
                 stride=config.stride or max(1, length // 2),
-                bos_token_id=tokenizer.token_to_id(END_OF_TEXT),
+                bos_token_id=end_of_text_id(tokenizer),
                 batch_size=config.batch_size,
                 device=config.device,
                 threads=config.threads,
@@ -92,15 +100,56 @@ class LanguageModel(Stage):
         context.metric("bits_per_byte", bits_per_byte(totals, sizes))
         context.metric("nats_per_token", sum(totals) / max(1, sum(map(len, nats))))
         context.metric("documents", len(rows))
+        if config.exact_bytes:
+            rows += self._exactly(model, tokenizer, table, context)
         if "tokens" in inputs:
             rows += self._by_frequency(
                 np.concatenate([np.asarray(ids, np.int64) for ids in encoded]),
                 np.concatenate(nats),
                 inputs["tokens"],
-                tokenizer.get_vocab_size(),
+                len(tokenizer.tokens),
                 context,
             )
         outputs["scores"].write(pa.Table.from_pylist(rows, METRICS))
+
+    def _exactly(
+        self, model: Any, tokenizer: Any, table: pa.Table, context: Context
+    ) -> list[dict[str, Any]]:
+        from operators.evaluation import bits_per_byte
+        from operators.evaluation.exact_bytes_nll import ExactBytesNll, exact_bytes_nll
+        from operators.modeling import inference
+        from operators.tokenization.cover_tokenizer import cover_tokenizer
+        from operators.tokenization.live_tokens import LiveTokens
+        from operators.tokenization.next_token_models import CausalLanguageModel
+
+        ids, languages, texts = (
+            table.column(name).to_pylist() for name in ("id", "language", "text")
+        )
+        sample = _sample(ids, texts, self.config.exact_bytes)
+        live = LiveTokens(cover_tokenizer(tokenizer))
+        losses: list[ExactBytesNll] = []
+        with inference(model, self.config.device, self.config.threads):
+            reader = CausalLanguageModel(model, begin=[end_of_text_id(tokenizer)])
+            for _, text in sample:
+                losses.append(exact_bytes_nll(reader, live.tokenizer, text, ends=False, live=live))
+                context.progress(
+                    sum(loss.utf8_bytes for loss in losses),
+                    sum(len(text.encode()) for _, text in sample),
+                    "bytes scored exactly",
+                )
+        sizes = [loss.utf8_bytes for loss in losses]
+        rows = []
+        for metric, nats in (
+            ("exact_bits_per_byte", [loss.exact_nats for loss in losses]),
+            ("token_bits_per_byte", [loss.token_nats for loss in losses]),
+        ):
+            context.metric(metric, bits_per_byte(nats, sizes))
+            rows += [
+                {"id": ids[number], "metric": metric, "value": bits_per_byte([loss], [size]),
+                 "weight": float(size), "group": languages[number]}
+                for (number, _), loss, size in zip(sample, nats, sizes, strict=True)
+            ]  # fmt: skip
+        return rows
 
     def _by_frequency(
         self, tokens: Any, nats: Any, training: Any, vocab_size: int, context: Context
@@ -127,3 +176,18 @@ class LanguageModel(Stage):
                              "weight": float(entry["tokens"]), "group": label})  # fmt: skip
             context.metric(f"loss_by_frequency.bin_{number}", entry["mean_nats"])
         return rows
+
+
+def _sample(ids: Sequence[str], texts: Sequence[str], size: int) -> list[tuple[int, str]]:
+    """Numbers and texts of documents, so many bytes in all; the last one is cut to fit.
+
+    Their order is drawn by their ids, so that neither the order of rows nor shards matter.
+    """
+    drawn = sorted(range(len(ids)), key=lambda number: blake2b(ids[number].encode()).digest())
+    sample = []
+    for number in drawn:
+        text = texts[number].encode()[:size].decode(errors="ignore")
+        size -= len(text.encode())
+        if text:
+            sample.append((number, text))
+    return sample

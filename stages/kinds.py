@@ -28,6 +28,8 @@ class Kind(StrEnum):
     DROPPED = "dropped"
     QUARANTINED = "quarantined"
     LEXICON = "lexicon"
+    PRETOKENS = "pretokens"
+    TOKENIZERS = "tokenizers"
 
 
 FILE_KINDS = frozenset({Kind.MODEL, Kind.TOKENIZER})
@@ -156,6 +158,30 @@ LEXICON = pa.schema(
     ]
 )
 
+# Pretokens of a corpus with their counts, a row a language and pre-tokenizer.
+PRETOKENS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("language", pa.string()),
+        ("pretokenizer", pa.string()),
+        ("pretokens", pa.list_(pa.binary())),  # UTF-8, sorted, no two the same
+        ("counts", pa.list_(pa.int64())),
+    ]
+)
+
+# Many tokenizers: a sweep over languages, algorithms and sizes.
+TOKENIZERS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("language", pa.string()),  # that it was trained on
+        ("algorithm", pa.string()),
+        ("pretokenizer", pa.string()),
+        ("asked", pa.int64()),  # vocabulary size
+        ("vocab_size", pa.int64()),  # what the text gave
+        ("model", pa.string()),  # the JSON that tokenmill.json holds
+    ]
+)
+
 # What the engine sets aside: the row as it came in, with all its columns, and the exception.
 QUARANTINED = pa.schema([("id", pa.string()), ("error", pa.string())])
 
@@ -171,6 +197,8 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     Kind.DROPPED: DROPPED,
     Kind.QUARANTINED: QUARANTINED,
     Kind.LEXICON: LEXICON,
+    Kind.PRETOKENS: PRETOKENS,
+    Kind.TOKENIZERS: TOKENIZERS,
 }
 
 

@@ -20,7 +20,7 @@ from stages.contract import (
     StageConfig,
 )
 from stages.kinds import DROPPED
-from stages.tokenizer import load_tokenizer
+from stages.tokenizer_files import load_library_tokenizer
 
 
 class Clean(RowStage):
@@ -53,7 +53,9 @@ class Clean(RowStage):
     }
 
     def prepare(self, inputs: Mapping[str, Any]) -> None:
-        self.tokenizer = load_tokenizer(inputs["tokenizer"]) if "tokenizer" in inputs else None
+        self.tokenizer = (
+            load_library_tokenizer(inputs["tokenizer"]) if "tokenizer" in inputs else None
+        )
 
     def apply(self, rows: pa.Table, context: Context) -> Mapping[str, pa.Table]:
         from operators.semantics import count_wordpieces, letter_share
@@ -133,7 +135,7 @@ class Chunks(RowStage):
     outputs = {"documents": Output(Kind.DOCUMENTS, "one row a chunk, with the id ID#NUMBER")}
 
     def prepare(self, inputs: Mapping[str, Any]) -> None:
-        self.tokenizer = load_tokenizer(inputs["tokenizer"])
+        self.tokenizer = load_library_tokenizer(inputs["tokenizer"])
 
     def apply(self, rows: pa.Table, context: Context) -> pa.Table:
         from operators.alignment import split_sentences

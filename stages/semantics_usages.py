@@ -24,7 +24,7 @@ from stages.contract import (
     StageConfig,
 )
 from stages.kinds import DOCUMENTS, METRICS
-from stages.tokenizer import END_OF_TEXT
+from stages.tokenizer_files import END_OF_TEXT
 
 OLD, MODERN = "old", "modern"
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import ValidationInfo, field_validator
 
 from stages.contract import (
+    Artifact,
     Context,
     Field,
     Input,
@@ -24,10 +25,20 @@ from stages.contract import (
     execution_field,
 )
 from stages.kinds import METRICS
-from stages.tokenizer import END_OF_TEXT, load_tokenizer
+from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
 if TYPE_CHECKING:
     from operators.modeling import StepReport
+    from operators.tokenization.byte_tokenizer import ByteTokenizer
+
+# Settings of a fresh model -> what they are called in the configuration of one that exists.
+_SHAPE = {
+    "hidden_size": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "intermediate_size": "intermediate_size",
+}
 
 
 class LanguageModel(Stage):
@@ -35,7 +46,8 @@ class LanguageModel(Stage):
 
     Samples may be weighted by their losses (Sow et al. 2025): weights are computed over the whole
     optimiser batch, after a warm-up with uniform ones. The checkpoint opens with
-    `AutoModelForCausalLM.from_pretrained`, and carries its tokenizer.
+    `AutoModelForCausalLM.from_pretrained`, and carries its tokenizer. Training begins with fresh
+    weights, or goes on from those of `model`, with a fresh optimiser and schedule.
     """
 
     word = "training.language_model"
@@ -107,7 +119,11 @@ class LanguageModel(Stage):
     inputs = {
         "tokens": Input(Kind.TOKENS, "packed sequences"),
         "tokenizer": Input(Kind.TOKENIZER, "what made them; kept with the model"),
-    }
+        "model": Input(
+            Kind.MODEL, "to go on from; its shape is kept, its tokenizer is the one given",
+            optional=True,
+        ),
+    }  # fmt: skip
     outputs = {
         "model": Output(Kind.MODEL, "checkpoint with its tokenizer"),
         "history": Output(Kind.METRICS, "loss at each step"),
@@ -126,22 +142,25 @@ class LanguageModel(Stage):
         config = self.config
         sequences = _sequences(inputs["tokens"].table())
         tokenizer = load_tokenizer(inputs["tokenizer"])
-        end_of_text = tokenizer.token_to_id(END_OF_TEXT)
-        shape = LlamaShape(
-            hidden_size=config.hidden_size,
-            layers=config.layers,
-            heads=config.heads,
-            kv_heads=config.kv_heads or config.heads,
-            intermediate_size=config.intermediate_size or round(config.hidden_size * 8 / 3),
-            context_length=sequences.shape[1],
-        )
-        model = build_llama(
-            shape,
-            tokenizer.get_vocab_size(),
-            bos_token_id=end_of_text,
-            eos_token_id=end_of_text,
-            seed=config.seed,
-        )
+        end_of_text = end_of_text_id(tokenizer)
+        if "model" in inputs:
+            model = self._continued(inputs["model"], tokenizer, sequences.shape[1])
+        else:
+            shape = LlamaShape(
+                hidden_size=config.hidden_size,
+                layers=config.layers,
+                heads=config.heads,
+                kv_heads=config.kv_heads or config.heads,
+                intermediate_size=config.intermediate_size or round(config.hidden_size * 8 / 3),
+                context_length=sequences.shape[1],
+            )
+            model = build_llama(
+                shape,
+                len(tokenizer.tokens),
+                bos_token_id=end_of_text,
+                eos_token_id=end_of_text,
+                seed=config.seed,
+            )
         recipe = TrainingRecipe(
             steps=config.steps,
             batch_size=config.batch_size,
@@ -183,6 +202,36 @@ class LanguageModel(Stage):
         context.metric("epochs", summary.epochs)
         context.metric("tokens_seen", summary.tokens_seen)
         context.metric("smallest_effective_sample_size", summary.smallest_effective_sample_size)
+
+    def _continued(self, artifact: Artifact, tokenizer: ByteTokenizer, length: int) -> Any:
+        """The model to go on from, in float32.
+
+        Raises:
+            ValueError: its tokenizer is another one, its context too short, or a setting of the
+                shape asks for another shape.
+        """
+        from operators.modeling import load_model
+
+        if list(load_tokenizer(artifact).tokens) != list(tokenizer.tokens):
+            raise ValueError(
+                "the model to go on from has another vocabulary than the tokenizer that made the "
+                "tokens: give it this one with transfer.tokenizer first"
+            )
+        model = load_model(str(artifact.folder()), device="cpu").float()
+        shape = model.config.get_text_config()
+        for name, place in _SHAPE.items():
+            asked, is_so = getattr(self.config, name), getattr(shape, place, None)
+            if asked not in (type(self.config).model_fields[name].default, is_so):
+                raise ValueError(
+                    f"{name} is {asked}, but the model to go on from has {is_so}: leave it out"
+                )
+        longest = getattr(shape, "max_position_embeddings", None)
+        if longest is not None and length > longest:
+            raise ValueError(
+                f"sequences have {length} tokens, but the model to go on from sees {longest}: "
+                "encode with a smaller sequence_length"
+            )
+        return model
 
 
 def _sequences(table: pa.Table) -> Any:

@@ -49,7 +49,7 @@ _STYLE: dict[str, Any] = {
 
 
 class Canvas:
-    """An empty figure with one pair of axes; `png()` ends it."""
+    """An empty figure; `axes`, or a `grid` of them, to draw in; `png()` ends it."""
 
     def __init__(self, width: float, height: float) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -57,7 +57,22 @@ class Canvas:
 
         self._figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
         FigureCanvasAgg(self._figure)
-        self.axes: Axes = self._figure.add_subplot()
+        self._axes: Axes | None = None
+
+    @property
+    def axes(self) -> Axes:
+        """The one pair of axes of the figure."""
+        if self._axes is None:
+            self._axes = self._figure.add_subplot()
+        return self._axes
+
+    def grid(self, rows: int, columns: int) -> list[Axes]:
+        """Axes in rows and columns, row by row, instead of the one."""
+        return list(self._figure.subplots(rows, columns, squeeze=False).ravel())
+
+    def title(self, text: str) -> None:
+        """A title above all axes of a grid."""
+        self._figure.suptitle(text, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
 
     def png(self) -> bytes:
         """The figure as PNG, nothing clipped, without a mention of the version that drew it."""

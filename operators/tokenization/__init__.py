@@ -1,6 +1,13 @@
-"""Tokenizers: train them byte for byte reversible, pack their output, measure their fairness."""
+"""The tokenizer laboratory: train, encode, measure, compare and swap tokenizers, byte for byte."""
 
+from operators.tokenization.byte_tokenizer import (
+    ByteTokenizer,
+    HubByteTokenizer,
+    as_byte_tokenizer,
+)
+from operators.tokenization.config import TokenizerConfig
 from operators.tokenization.hub_format import to_transformers
+from operators.tokenization.laboratory import count_for, train_tokenizer, train_tokenizers
 from operators.tokenization.measures import (
     TokenizerMeasures,
     byte_premiums,
@@ -9,21 +16,42 @@ from operators.tokenization.measures import (
     renyi_efficiency,
     round_trip_failures,
 )
+from operators.tokenization.model import TokenizerModel
 from operators.tokenization.packing import PackedSequences, pack_documents
 from operators.tokenization.premiums import token_premiums
-from operators.tokenization.training import Algorithm, train_tokenizer
+from operators.tokenization.pretokenization import (
+    PRETOKENIZERS,
+    PretokenCounts,
+    count_pretokens,
+    pretokenizer,
+)
+from operators.tokenization.tokenizer import Tokenizer, load_tokenizer
+from operators.tokenization.vocabulary_measures import compare_tokenizers
 
 __all__ = [
-    "Algorithm",
+    "PRETOKENIZERS",
+    "ByteTokenizer",
+    "HubByteTokenizer",
     "PackedSequences",
+    "PretokenCounts",
+    "Tokenizer",
+    "TokenizerConfig",
     "TokenizerMeasures",
+    "TokenizerModel",
+    "as_byte_tokenizer",
     "byte_premiums",
+    "compare_tokenizers",
+    "count_for",
+    "count_pretokens",
+    "load_tokenizer",
     "measure",
     "pack_documents",
     "premiums_of_counts",
+    "pretokenizer",
     "renyi_efficiency",
     "round_trip_failures",
     "to_transformers",
     "token_premiums",
     "train_tokenizer",
+    "train_tokenizers",
 ]

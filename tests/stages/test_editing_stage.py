@@ -3,7 +3,7 @@
 import pytest
 
 from stages.editing import Resample
-from stages.tokenizer import END_OF_TEXT, load_tokenizer
+from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
 # The tiny prior is never quite certain; at this threshold it finds many tokens to draw again.
 SETTINGS = {"threshold": 0.2, "temperature": 2.0, "device": "cpu", "batch_size": 8, "seed": 5}
@@ -25,7 +25,7 @@ def edited(resample, tokens):
 
 @pytest.fixture(scope="module")
 def end_of_text(tokenizer):
-    return load_tokenizer(tokenizer).token_to_id(END_OF_TEXT)
+    return end_of_text_id(load_tokenizer(tokenizer))
 
 
 def test_the_edits_column_says_exactly_what_differs(edited, tokens):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages.evaluation import LanguageModel
-from stages.tokenizer import load_tokenizer
+from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
 HELD_OUT = {
     "known": "The cat sat on the mat. The dog sat in the sun.",
@@ -116,6 +116,48 @@ def test_a_bin_is_called_by_the_frequencies_of_its_tokens_and_unseen_ones_are_ap
 def test_without_training_tokens_there_are_rows_of_documents_only(evaluate, documents):
     ran = evaluate(documents(HELD_OUT))
     assert {row["metric"] for row in ran.rows()} == {"bits_per_byte"}
+
+
+def test_exact_losses_stand_beside_those_of_the_tokens_and_are_never_more(evaluate, documents):
+    ran = evaluate(documents(HELD_OUT), exact_bytes=10_000)
+    exact, tokens = of(ran, "exact_bits_per_byte"), of(ran, "token_bits_per_byte")
+    whole = of(ran, "bits_per_byte")
+    assert exact.keys() == tokens.keys() == whole.keys() == {"known", "long", "strange"}
+    for id_, row in exact.items():
+        assert row["value"] < tokens[id_]["value"]
+        assert (row["weight"], row["group"]) == (whole[id_]["weight"], whole[id_]["group"])
+    bits = math.fsum(row["value"] * row["weight"] for row in exact.values())
+    pooled = bits / math.fsum(row["weight"] for row in exact.values())
+    assert pooled == pytest.approx(ran.context.metrics["exact_bits_per_byte"], rel=1e-12)
+    assert pooled < ran.context.metrics["token_bits_per_byte"]
+
+
+def test_the_exact_loss_is_that_of_the_bytes_one_by_one(evaluate, documents, trained, tokenizer):
+    from operators.modeling import load_model
+    from operators.tokenization.exact_bytes import ByteStream
+    from operators.tokenization.next_token_models import CausalLanguageModel
+
+    text = "The cat sat."
+    ran = evaluate(documents({"a": text}), exact_bytes=100)
+    tool = load_tokenizer(tokenizer)
+    model = load_model(str(trained["model"].folder()), device="cpu")
+    stream = ByteStream(CausalLanguageModel(model, begin=[end_of_text_id(tool)]), tool)
+    bits = -stream.log_probability(text.encode()) / math.log(2) / len(text)
+    assert of(ran, "exact_bits_per_byte")["a"]["value"] == pytest.approx(bits, rel=1e-5)
+    whole = of(ran, "bits_per_byte")["a"]["value"]  # one window: read alike
+    assert of(ran, "token_bits_per_byte")["a"]["value"] == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 60, 267])
+def test_exact_losses_are_of_the_same_bytes_whatever_the_order(evaluate, documents, size):
+    here = of(evaluate(documents(HELD_OUT), exact_bytes=size), "exact_bits_per_byte")
+    read = sum(row["weight"] for row in here.values())
+    assert size - 3 < read <= size  # no character is cut
+    backwards = documents(dict(reversed(HELD_OUT.items())), shards=4)
+    again = of(evaluate(backwards, exact_bytes=size), "exact_bits_per_byte")
+    assert {id_: (row["weight"], row["value"]) for id_, row in again.items()} == {
+        id_: (row["weight"], row["value"]) for id_, row in here.items()
+    }
 
 
 @pytest.mark.parametrize("texts", [{}, {"a": "", "b": ""}])

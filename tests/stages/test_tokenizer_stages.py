@@ -5,7 +5,17 @@ import math
 import pytest
 from tokenizers import Tokenizer
 
-from stages.tokenizer import END_OF_TEXT, Encode, Report, Train
+from stages.tokenizer import Encode, Encoder, Train
+from stages.tokenizer_files import (
+    END_OF_TEXT,
+    end_of_text_id,
+    load_library_tokenizer,
+    load_own_tokenizer,
+    load_tokenizer,
+)
+from stages.tokenizer_report import Compare, Report
+
+ALGORITHMS = ("bpe", "unigram", "wordpiece", "picky_bpe", "superbpe", "lib")
 
 
 def load(artifact):
@@ -15,7 +25,7 @@ def load(artifact):
 # --- tokenizer.train ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
+@pytest.mark.parametrize("algorithm", ["bpe", "unigram", "wordpiece", "superbpe"])
 def test_the_artifact_opens_with_both_libraries_and_they_agree(run_stage, sayings, algorithm):
     from transformers import AutoTokenizer
 
@@ -29,6 +39,64 @@ def test_the_artifact_opens_with_both_libraries_and_they_agree(run_stage, saying
     assert theirs.eos_token == END_OF_TEXT
     assert own.get_vocab_size() <= 300
     assert ran.context.metrics["vocab_size"] == own.get_vocab_size()
+    assert ran.context.metrics["opens_with_libraries"] == 1
+    assert load_tokenizer(ran["tokenizer"]).encode(text) == ids
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_gives_a_tokenizer_that_loses_nothing(run_stage, sayings, algorithm):
+    ran = run_stage(Train, {"documents": sayings}, algorithm=algorithm, vocab_size=320)
+    tokenizer = load_tokenizer(ran["tokenizer"])
+    text = f"The owl sat .\r\n Die Eule {END_OF_TEXT} 猫头鹰 🦉\0\t and so on "
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert end_of_text_id(tokenizer) not in ids
+    assert len(ids) < len(text.encode())
+    assert ran.context.metrics["vocab_size"] == len(tokenizer.tokens) <= 320
+
+
+def test_what_libraries_cannot_express_is_written_without_them_and_said(run_stage, sayings):
+    ran = run_stage(Train, {"documents": sayings}, algorithm="picky_bpe", vocab_size=320)
+    assert [path.name for path in ran["tokenizer"].folder().iterdir()] == ["tokenmill.json"]
+    assert ran.context.metrics["opens_with_libraries"] == 0
+    with pytest.raises(ValueError, match="algorithm bpe, wordpiece or unigram"):
+        load_library_tokenizer(ran["tokenizer"])
+
+
+def test_a_folder_without_a_tokenizer_is_named(artifact, tmp_path, trained):
+    class Empty:
+        kind = "model"
+
+        def folder(self):
+            return tmp_path
+
+    with pytest.raises(ValueError, match=r"neither tokenmill\.json nor tokenizer\.json"):
+        load_tokenizer(Empty())
+    with pytest.raises(ValueError, match=r"tokenizer\.train made"):
+        load_own_tokenizer(Empty())
+
+
+def test_a_wrong_regex_is_refused_with_the_config():
+    with pytest.raises(ValueError, match=r"\(a"):
+        Train.Config(pretokenizer="(a")
+
+
+# --- tokenizer.encoder ----------------------------------------------------------------------------
+
+
+def test_another_encoder_keeps_the_ids_and_spells_otherwise(run_stage, sayings, tokenizer):
+    ran = run_stage(Encoder, {"tokenizer": tokenizer}, encoder="pathpiece")
+    before, after = load_tokenizer(tokenizer), load_tokenizer(ran["tokenizer"])
+    assert tuple(before.tokens) == tuple(after.tokens)
+    texts = sayings.table().column("text").to_pylist()
+    here, there = before.encode_batch(texts), after.encode_batch(texts)
+    assert [after.decode(ids) for ids in there] == texts
+    assert sum(map(len, there)) <= sum(map(len, here))
+
+
+def test_an_encoder_that_needs_what_the_tokenizer_lacks_is_refused(run_stage, tokenizer):
+    with pytest.raises(ValueError, match="for encoder 'unigram', algorithm is 'bpe'"):
+        run_stage(Encoder, {"tokenizer": tokenizer}, encoder="unigram")
 
 
 def test_the_same_text_gives_the_same_bytes_whatever_the_shards(run_stage, sayings, tokenizer):
@@ -119,6 +187,36 @@ def test_a_text_that_spells_out_the_end_of_text_still_comes_back(encode, documen
     assert tool.decode(pieces(ran.rows())["a"][1:], skip_special_tokens=False) == text
 
 
+def test_dropout_depends_on_document_epoch_and_seed_not_on_shards(encode, documents, tokenizer):
+    def drawn(shards=1, **settings):
+        given = documents({**TEXTS, "filler": "x" * 40}, shards=shards)
+        return pieces(encode(given, **{"dropout": 0.3, "seed": 5, **settings}).rows())["plain"]
+
+    assert drawn() == drawn(shards=2)
+    assert drawn() != drawn(epoch=1)
+    assert drawn() != drawn(seed=6)
+    assert drawn(dropout=0.0) == pieces(encode(documents(TEXTS)).rows())["plain"]
+    assert load_tokenizer(tokenizer).decode(drawn()[1:]) == TEXTS["plain"]
+    assert len(drawn(dropout=1.0)) == 1 + len(TEXTS["plain"])
+
+
+def test_segmentations_of_unigram_can_be_drawn(run_stage, documents, sayings):
+    tokenizer = run_stage(
+        Train, {"documents": sayings}, algorithm="unigram", vocab_size=300
+    )["tokenizer"]  # fmt: skip
+    given = {"documents": documents({"plain": TEXTS["plain"]}), "tokenizer": tokenizer}
+
+    def drawn(**settings):
+        rows = run_stage(Encode, given, sequence_length=2, **settings).rows()
+        return pieces(rows)["plain"]
+
+    assert drawn(sampling=0.1) != drawn(sampling=0.1, epoch=1)
+    text = load_tokenizer(tokenizer).decode(drawn(sampling=0.1)[1:])
+    assert TEXTS["plain"].startswith(text)
+    with pytest.raises(ValueError, match="goes with unigram and dropout with BPE"):
+        Encode.Config(sampling=0.1, dropout=0.1)
+
+
 def test_documents_too_short_for_one_sequence_give_no_rows_and_no_error(encode, documents):
     ran = encode(documents({"a": "Hi."}), sequence_length=128)
     assert ran.rows() == []
@@ -196,3 +294,32 @@ def test_the_figure_is_a_png(report):
 def test_bitext_without_a_bead_is_a_clear_error(report):
     with pytest.raises(ValueError, match="there is no bitext to measure"):
         report([])
+
+
+# --- tokenizer.compare ----------------------------------------------------------------------------
+
+
+def test_tokenizers_are_compared_in_one_table_and_one_page(run_stage, sayings):
+    given = [
+        run_stage(Train, {"documents": sayings}, algorithm=name, vocab_size=290)[
+            "tokenizer"
+        ].of_cell(algorithm=name)
+        for name in ("bpe", "picky_bpe")
+    ]
+    inputs = {"tokenizers": given, "documents": sayings}
+    ran = run_stage(Compare, inputs, baseline="algorithm=bpe")
+    value = {(row["id"], row["metric"]): row["value"] for row in ran.rows("measures")}
+    assert value["algorithm=bpe", "nsl"] == value["algorithm=bpe", "overlap"] == 1.0
+    assert value["algorithm=picky_bpe", "overlap"] < 1.0
+    assert value["algorithm=picky_bpe", "round_trip_failures"] == 0
+    report = {row["id"]: row["content"] for row in ran.rows("report")}
+    assert "| measure | algorithm=bpe | algorithm=picky_bpe |" in report["report.md"].decode()
+    assert report["page.png"].startswith(b"\x89PNG")
+    assert list(ran.context.figures) == ["tokenizers"]
+    with pytest.raises(ValueError, match="algorithm=lib"):
+        run_stage(Compare, inputs, baseline="algorithm=lib")
+
+
+def test_a_comparison_without_text_is_a_clear_error(run_stage, documents, tokenizer):
+    with pytest.raises(ValueError, match="no text to compare"):
+        run_stage(Compare, {"tokenizers": [tokenizer], "documents": documents({"a": ""})})

@@ -148,7 +148,66 @@ def test_grouped_query_attention_is_what_the_checkpoint_has(train):
 
 
 def test_losses_are_numbers_in_nats_that_begin_near_a_uniform_guess(trained, tokenizer):
-    from stages.tokenizer import load_tokenizer
+    from stages.tokenizer_files import load_tokenizer
 
     first = trained.rows("history")[0]["value"]
-    assert np.isclose(first, math.log(load_tokenizer(tokenizer).get_vocab_size()), rtol=0.05)
+    assert np.isclose(first, math.log(len(load_tokenizer(tokenizer).tokens)), rtol=0.05)
+
+
+# --- going on from a model ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def go_on(run_stage, tokens, tokenizer, trained):
+    def go_on(given=tokens, model=trained["model"], **settings):
+        inputs = {"tokens": given, "tokenizer": tokenizer, "model": model}
+        settings = {"steps": 8, "batch_size": 8, "device": "cpu", "seed": 3, **settings}
+        return run_stage(LanguageModel, inputs, **settings)
+
+    return go_on
+
+
+def test_training_goes_on_where_the_model_stands(go_on, trained, tokens, train):
+    ran = go_on(learning_rate=1e-3)
+    first = ran.rows("history")[0]["value"]
+    assert first < 0.6 * train(steps=1).rows("history")[0]["value"]
+    assert first == pytest.approx(trained.context.curves["loss"][-1][1], rel=0.35)
+    assert ran.context.metrics["parameters"] == trained.context.metrics["parameters"]
+    assert files(ran).keys() == files(trained).keys()
+    assert files(ran)["model.safetensors"] != files(trained)["model.safetensors"]
+
+
+def test_the_model_that_was_given_stays_as_it_was(go_on, trained):
+    before = files(trained)
+    go_on()
+    assert files(trained) == before
+
+
+def test_going_on_twice_gives_the_same_bytes(go_on):
+    assert same(go_on(), go_on())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden_size": 32}, "hidden_size is 32, but the model to go on from has 16"),
+        ({"layers": 3}, "layers is 3, but the model to go on from has 1"),
+        ({"kv_heads": 1}, "kv_heads is 1, but the model to go on from has 2"),
+    ],
+)
+def test_another_shape_than_the_models_is_refused(go_on, settings, message):
+    with pytest.raises(ValueError, match=message):
+        go_on(**settings)
+
+
+def test_the_shape_that_the_model_has_may_be_said(go_on):
+    assert same(go_on(hidden_size=16, layers=1, heads=2), go_on())
+
+
+def test_sequences_beyond_the_models_context_are_refused(go_on, run_stage, sayings, tokenizer):
+    from stages.tokenizer import Encode
+
+    inputs = {"documents": sayings, "tokenizer": tokenizer}
+    long = run_stage(Encode, inputs, sequence_length=40)["tokens"]
+    with pytest.raises(ValueError, match=r"sequences have 40 tokens.*sees 16"):
+        go_on(long)

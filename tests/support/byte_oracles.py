@@ -67,6 +67,24 @@ def greedy_tokenizer(tokens):
     )
 
 
+class MarkovTokens:
+    """A first-order Markov chain over tokens.
+
+    Args:
+        start: [V] probabilities of the first token.
+        transitions: [V, V] of the token in the column after the one in the row.
+    """
+
+    def __init__(self, start, transitions):
+        rows = np.vstack([start, transitions])
+        assert np.allclose(rows.sum(axis=1), 1)
+        with np.errstate(divide="ignore"):
+            self.rows = np.log(rows)
+
+    def log_probabilities(self, sequences):
+        return self.rows[[1 + sequence[-1] if len(sequence) else 0 for sequence in sequences]]
+
+
 class CorpusModel:
     """The perfect model of tokens for a few texts with weights: it counts encodings."""
 

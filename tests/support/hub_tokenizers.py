@@ -21,6 +21,22 @@ def byte_bpe(texts, vocab_size, specials=(END_OF_TEXT,)):
     return tokenizer
 
 
+def byte_unigram(texts, vocab_size):
+    """Byte-level Unigram, special token first."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        max_piece_length=48,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
 def word_level(words, unknown="[UNK]"):
     """Whole words between whitespace, and one token for all others."""
     ids = {unknown: 0} | {word: number for number, word in enumerate(words, start=1)}

@@ -2,14 +2,15 @@
 
 import pytest
 
-from operators.tokenization import to_transformers, train_tokenizer
+from operators.tokenization import TokenizerConfig, to_transformers, train_tokenizer
 
 TEXTS = ["the cat sat on the mat , did n't it ?", " a  .\r\n\t é 😀 \0", ""]
 
 
-@pytest.fixture(scope="module", params=["bpe", "unigram"])
+@pytest.fixture(scope="module", params=["bpe", "unigram", "wordpiece"])
 def tokenizer(request):
-    return train_tokenizer(TEXTS * 20, algorithm=request.param, vocab_size=300)
+    config = TokenizerConfig(algorithm=request.param, vocab_size=300)
+    return train_tokenizer(TEXTS * 20, config).to_hf()
 
 
 @pytest.fixture(scope="module")
