@@ -18,6 +18,7 @@ def test_it_plans_without_a_mistake_and_says_what_it_is_for(
         (tmp_path / name).write_bytes(b"something")
     monkeypatch.setenv("SPEECH_AUDIO", f"{tmp_path}/*.wav")
     monkeypatch.setenv("SPEECH_TEXT", f"{tmp_path}/*.txt")
+    monkeypatch.setenv("PARALLEL", "docs/examples/parallel.csv")
     plan = make_plan(read_dag(path))
     assert plan.stages
     assert plan.pipeline == path.stem
