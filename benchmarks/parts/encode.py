@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 from benchmarks.results import TABLE, row
 from benchmarks.tokenizer_peers import books, cpu_seconds, flores, wall_seconds
-from operators.tokenization.config import TokenizerConfig
-from operators.tokenization.encoders import EncoderName
+from operators.tokenization.config import EncoderName, TokenizerConfig
 from operators.tokenization.laboratory import train_tokenizer
 from operators.tokenization.tokenizer import Tokenizer
 

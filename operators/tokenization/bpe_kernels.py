@@ -535,7 +535,7 @@ def _record(events, at, kind, first, second, third):
     return events
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def learn(  # noqa: PLR0915 - the algorithm, from top to bottom
     symbols, begins, weights, data, data_begins, specials, vocab_size, most_merges,
     min_frequency, threshold, bytewise, max_words,

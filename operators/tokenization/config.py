@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 TokenizerAlgorithm = Literal["bpe", "picky_bpe", "superbpe", "unigram", "wordpiece", "lib"]
 Conventions = Literal["bytes", "subword-nmt", "picky"]
-Encoder = Literal[
+EncoderName = Literal[
     "merges",  # BPE: the earliest learned merge first
     "events",  # Picky BPE: merges and splits in the order of training
     "longest_first",  # LBPE: the longest token anywhere, then its two sides
@@ -22,12 +23,15 @@ Encoder = Literal[
 ]
 
 ALGORITHMS: tuple[str, ...] = get_args(TokenizerAlgorithm)
-ENCODERS: tuple[str, ...] = get_args(Encoder)
+ENCODERS: tuple[str, ...] = get_args(EncoderName)
+
+# Encoders that dropout applies to.
+MERGING_ENCODERS: tuple[str, ...] = ("merges", "longest_merge")
 
 # The 256 bytes and the end-of-text token: below this a tokenizer could not spell every text.
 SMALLEST_VOCABULARY = 257
 
-_OWN_ENCODER: Mapping[str, Encoder] = {
+_OWN_ENCODER: Mapping[str, EncoderName] = {
     "bpe": "merges",
     "superbpe": "merges",
     "picky_bpe": "events",
@@ -68,6 +72,8 @@ class TokenizerConfig:
         stage2_pretokenizer: SuperBPE's pre-tokenizer after the transition, and at encoding.
         max_words: SuperBPE makes no token of more words.
         dropout: share of merges left out at random while encoding (Provilkov et al. 2020).
+        power: the encoder "unigram_sampled" draws in proportion to P ** power (Kudo 2018 calls
+            it alpha): 1 samples from the model, less is more even, 0 uniform.
         seed: of whatever is drawn: dropout, sampled segmentations, ties.
         max_token_bytes: longest piece that Unigram, WordPiece, LiB and PathPiece may make.
         coverage: share of characters that get a token of their own, the rarest becoming UNK;
@@ -83,7 +89,7 @@ class TokenizerConfig:
     algorithm: TokenizerAlgorithm
     vocab_size: int
     pretokenizer: str = "gpt2"
-    encoder: Encoder | None = None
+    encoder: EncoderName | None = None
     min_frequency: int = 2
     end_of_text: str = "<|endoftext|>"
     picky_threshold: float = 0.9
@@ -91,6 +97,7 @@ class TokenizerConfig:
     stage2_pretokenizer: str = "superbpe-stage2"
     max_words: int = 4
     dropout: float = 0.0
+    power: float = 1.0
     seed: int = 0
     max_token_bytes: int = 48
     coverage: float = 0.9999
@@ -122,6 +129,13 @@ class TokenizerConfig:
             raise ValueError(f"picky_threshold is {self.picky_threshold}, but must be >= 0")
         if not 0 <= self.dropout <= 1:
             raise ValueError(f"dropout is {self.dropout}, but must be in [0, 1]")
+        if self.dropout > 0 and self.own_encoder not in MERGING_ENCODERS:
+            raise ValueError(
+                f"dropout is {self.dropout}, but encoder {self.own_encoder!r} makes no merges to "
+                f"drop: choose {' or '.join(MERGING_ENCODERS)}, or dropout=0"
+            )
+        if not 0 <= self.power < math.inf:
+            raise ValueError(f"power is {self.power}, but must be >= 0 and finite")
         if not 0 < self.coverage <= 1:
             raise ValueError(f"coverage is {self.coverage}, but must be in (0, 1]")
         if self.max_words < 1:
@@ -151,7 +165,7 @@ class TokenizerConfig:
         return (self.pretokenizer,)
 
     @property
-    def own_encoder(self) -> Encoder:
+    def own_encoder(self) -> EncoderName:
         """The encoder that is used: the one asked for, or the algorithm's own."""
         return self.encoder or _OWN_ENCODER[self.algorithm]
 

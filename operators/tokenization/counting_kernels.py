@@ -16,7 +16,7 @@ def _grown(array, size):
     return larger
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def count_distinct(data, ends):
     """Count the strings of bytes that lie end to end in `data` and end at `ends`.
 

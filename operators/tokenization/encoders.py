@@ -19,31 +19,25 @@ spelling and no unknown token. "Longest" counts bytes, not characters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from operators.tokenization import encoding_kernels, merging_kernels, pretoken_kernels
+from operators.tokenization.config import ENCODERS, MERGING_ENCODERS, EncoderName
 from operators.tokenization.model import TokenizerModel
 from operators.tokenization.picky_encoding import picky_encoder
 from operators.tokenization.token_trie import end_to_end, merge_table, token_trie
 
-EncoderName = Literal[
-    "merges",
-    "events",
-    "longest_first",
-    "longest_merge",
-    "pathpiece",
-    "pathpiece_random",
-    "greedy",
-    "greedy_suffix",
-    "unigram",
-    "unigram_sampled",
-]
+# What encodes by the conventions of a reference implementation.
+_OTHER_CONVENTIONS: Mapping[str, str] = {
+    "subword-nmt": "subword_nmt.Segmenter(model)",
+    "picky": "picky_encoding.picky_encoder(model) on symbols.symbols_of(model)(pretokens)",
+}
 
 # Pretokens that a cache holds at once, and room for their bytes and ids: about 4 MB, of which a
 # text in one language touches little.
@@ -94,14 +88,14 @@ def make_encoder(
     name: EncoderName | None = None,
     *,
     dropout: float | None = None,
-    power: float = 1.0,
+    power: float | None = None,
 ) -> Encoder:
     """An encoder over the vocabulary of `model`.
 
     Args:
         name: None is the one that the model's configuration names.
         dropout: of `merges` and `longest_merge`; None is the configuration's.
-        power: of `unigram_sampled`, >= 0.
+        power: of `unigram_sampled`, >= 0; None is the configuration's.
 
     Raises:
         ValueError: if the model has no merges, events or scores for it, if its conventions are
@@ -110,23 +104,23 @@ def make_encoder(
     """
     chosen = model.config.own_encoder if name is None else name
     share = model.config.dropout if dropout is None else dropout
-    if model.config.conventions != "bytes":
+    exponent = model.config.power if power is None else power
+    conventions = model.config.conventions
+    if conventions != "bytes":
         raise ValueError(
-            f"these encoders work on bytes, but the model has {model.config.conventions!r} "
-            "conventions: train it with conventions='bytes'"
+            f"these encoders work on bytes, but the model has {conventions!r} conventions: use "
+            f"{_OTHER_CONVENTIONS[conventions]}, or train it with conventions='bytes'"
         )
-    if chosen not in get_args(EncoderName):
-        raise ValueError(
-            f"encoder is {chosen!r}, but must be one of {', '.join(get_args(EncoderName))}"
-        )
+    if chosen not in ENCODERS:
+        raise ValueError(f"encoder is {chosen!r}, but must be one of {', '.join(ENCODERS)}")
     if not 0 <= share <= 1:
         raise ValueError(f"dropout is {share}, but must be in [0, 1]")
-    if not 0 <= power < np.inf:
-        raise ValueError(f"power is {power}, but must be >= 0 and finite")
-    if share > 0 and chosen not in ("merges", "longest_merge"):
+    if not 0 <= exponent < np.inf:
+        raise ValueError(f"power is {exponent}, but must be >= 0 and finite")
+    if share > 0 and chosen not in MERGING_ENCODERS:
         raise ValueError(f"dropout is {share}, but encoder {chosen!r} makes no merges to drop")
     if chosen in ("pathpiece_random", "unigram_sampled") or share > 0:
-        return _DrawingEncoder(_drawing_speller(model, chosen, share, power))
+        return _DrawingEncoder(_drawing_speller(model, chosen, share, exponent))
     return _RememberingEncoder(_speller(model, chosen))
 
 
@@ -249,7 +243,7 @@ def _speller(model: TokenizerModel, name: str) -> _Spell:
     """What spells pretokens without chance."""
     if name == "events":
         return _event_speller(model)
-    if name in ("merges", "longest_merge"):
+    if name in MERGING_ENCODERS:
         spell = partial(merging_kernels.spell_by_merges, *_merges(model, name), 0.0)
         nothing = np.empty(0, np.uint64)
         return lambda data, bounds, chosen, out, out_ends: spell(
@@ -273,7 +267,7 @@ def _speller(model: TokenizerModel, name: str) -> _Spell:
 
 def _drawing_speller(model: TokenizerModel, name: str, dropout: float, power: float) -> _Spell:
     """What spells pretokens by seeds."""
-    if name in ("merges", "longest_merge"):
+    if name in MERGING_ENCODERS:
         return partial(merging_kernels.spell_by_merges, *_merges(model, name), float(dropout))
     trie = token_trie(model.tokens, left_out=model.special_ids)
     if name == "pathpiece_random":

@@ -108,7 +108,7 @@ def _await(heap, size, tables, symbols, after, cell, earliest, length):
     return heap, size
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def replay(symbols, begins, tables, kinds, firsts, seconds):  # noqa: PLR0915 - cells of one pretoken, which all of it shares
     """Encode pretokens.
 

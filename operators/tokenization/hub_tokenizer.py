@@ -34,7 +34,7 @@ def to_hub(model: TokenizerModel, encoder: str | None = None) -> Tokenizer:
         ValueError: if the library has no such encoder, if the model's conventions are not
             "bytes", or if the library does not take the pre-tokenizer's regex.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models
 
     name = encoder or model.config.own_encoder
     if model.config.conventions != "bytes":
@@ -72,28 +72,30 @@ def to_hub(model: TokenizerModel, encoder: str | None = None) -> Tokenizer:
             f"`tokenizers` has no encoder {name!r}; it has merges, longest_merge, greedy, unigram"
         )
     tokenizer = Tokenizer(spells)
-    bytes_as_characters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    split = _split(model.config.encoding_pretokenizer)
-    tokenizer.pre_tokenizer = (
-        bytes_as_characters
-        if split is None
-        else pre_tokenizers.Sequence([split, bytes_as_characters])
-    )
+    tokenizer.pre_tokenizer = _byte_level(model.config.encoding_pretokenizer)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([model.config.end_of_text])
     return tokenizer
 
 
-def _split(pretokenizer: str) -> object:
-    """The pre-tokenizer that cuts as ours does, matches and what lies between; None for none."""
+def _byte_level(pretokenizer: str) -> object:
+    """What cuts as ours does, matches and what lies between them, and writes bytes as characters.
+
+    Raises:
+        ValueError: if the library does not take the regex.
+    """
     from tokenizers import Regex, pre_tokenizers
 
+    if pretokenizer == "gpt2":  # built in, and quicker than the same regex
+        return pre_tokenizers.ByteLevel(add_prefix_space=False)
+    written = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     if pretokenizer == "none":
-        return None
+        return written
     pattern = PRETOKENIZERS.get(pretokenizer, pretokenizer)
     try:
-        return pre_tokenizers.Split(Regex(pattern), "isolated")
+        cut = pre_tokenizers.Split(Regex(pattern), "isolated")
     except Exception as error:  # the library raises no narrower type
         raise ValueError(
             f"`tokenizers` does not take the regex of pretokenizer {pretokenizer!r}: {error}"
         ) from error
+    return pre_tokenizers.Sequence([cut, written])

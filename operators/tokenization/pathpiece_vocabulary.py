@@ -67,7 +67,15 @@ def pathpiece_vocabulary(
         batch = min(max(unused, int(share * len(kept)), 1), len(kept) - vocab_size)
         kept = np.delete(kept, order[:batch])
     return TokenizerModel(
-        config=replace(config, vocab_size=vocab_size, encoder="pathpiece", dropout=0.0),
+        # Nothing is left to learn: one pre-tokenizer, which was the last one of training.
+        config=replace(
+            config,
+            vocab_size=vocab_size,
+            pretokenizer=config.encoding_pretokenizer,
+            transition_size=None,
+            encoder="pathpiece",
+            dropout=0.0,
+        ),
         tokens=tuple(initial.tokens[number] for number in kept),
         scores=None if initial.scores is None else initial.scores[kept],
     )

@@ -40,7 +40,7 @@ def pair_slot(keys, key):
     return at
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def pair_table(keys):
     """A table of keys that are all different: the slots' keys, and the position of each key."""
     slots = slots_for(len(keys))
@@ -78,7 +78,7 @@ def string_slot(slots, data, begins, symbols, start, stop):
     return at
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def string_table(data, begins, slots):
     """A table of the strings data[begins[n]:begins[n + 1]], all different."""
     table = np.full(slots, -1, np.int32)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from operators.tokenization.encoders import EncoderName, make_encoder
+from operators.tokenization.config import EncoderName
+from operators.tokenization.encoders import make_encoder
 from operators.tokenization.model import TokenizerModel
 from operators.tokenization.pretokenization import pretokenizer, to_utf8
 from operators.tokenization.scanning_program import ScanningProgram, scanning_program
@@ -74,10 +75,11 @@ class Tokenizer:
         model: with "bytes" conventions.
         encoder: another encoder than the model's; see `encoders`.
         dropout: another than the configuration's.
-        power: of the encoder "unigram_sampled".
+        power: another than the configuration's.
 
     Raises:
-        ValueError: if the model does not suit the encoder, or its pre-tokenizer is no regex.
+        ValueError: if the model does not suit the encoder, has other conventions (the message
+            says what encodes by those), or its pre-tokenizer is no regex.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class Tokenizer:
         *,
         encoder: EncoderName | None = None,
         dropout: float | None = None,
-        power: float = 1.0,
+        power: float | None = None,
     ) -> None:
         self.model = model
         self._settings = (encoder, dropout, power)
@@ -322,7 +324,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 
 
 def _again(
-    model: TokenizerModel, encoder: EncoderName | None, dropout: float | None, power: float
+    model: TokenizerModel, encoder: EncoderName | None, dropout: float | None, power: float | None
 ) -> Tokenizer:
     return Tokenizer(model, encoder=encoder, dropout=dropout, power=power)
 

@@ -8,10 +8,13 @@ from byte_models import model_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.tokenization.bpe_family import train_bpe_family
+from operators.tokenization.config import TokenizerConfig
 from operators.tokenization.encoders import encode_pretokens, make_encoder
 from operators.tokenization.pathpiece_vocabulary import pathpiece_vocabulary, token_costs
 from operators.tokenization.pretokenization import count_pretokens
 from operators.tokenization.token_trie import end_to_end
+from operators.tokenization.tokenizer import Tokenizer
 
 
 def costs_of(model, words, weights):
@@ -157,6 +160,20 @@ def test_the_same_corpus_gives_the_same_vocabulary(counts, initial):
 def test_enough_room_drops_nothing(counts, initial):
     model = pathpiece_vocabulary(counts, initial, initial.vocab_size + 10)
     assert model.tokens == initial.tokens
+
+
+@pytest.mark.parametrize("vocab_size", [290, 340])
+def test_tokens_of_several_words_stay_within_reach(vocab_size):
+    config = TokenizerConfig(algorithm="superbpe", vocab_size=400, transition_size=330)
+    text = "by the way of the world"
+    texts = [text] * 200 + corpus()
+    superbpe = train_bpe_family(config, *(count_pretokens(texts, name) for name in config.counted))
+    stage2 = count_pretokens(texts, config.stage2_pretokenizer)
+    tokenizer = Tokenizer(pathpiece_vocabulary(stage2, superbpe, vocab_size))
+    assert tokenizer.vocab_size == vocab_size
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert any(b" " in tokenizer.tokens[number].strip() for number in ids)
 
 
 def test_scores_stay_with_their_tokens(counts):

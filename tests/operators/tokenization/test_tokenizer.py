@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from byte_models import END, hub_bpe, model_from_hub, model_of
+from fuzz_texts import FUZZ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,24 +18,6 @@ from operators.tokenization.pathpiece_vocabulary import pathpiece_vocabulary
 from operators.tokenization.pretokenization import PRETOKENIZERS, count_pretokens
 from operators.tokenization.tokenizer import EncodedTexts, Tokenizer, load_tokenizer
 
-FUZZ = {
-    "emoji_zwj": "👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽",
-    "combining_marks": "e\u0301 vs é, n\u0303o\u0302, Z\u0351\u0343a\u0363l\u0334go",
-    "right_to_left": "\u202eשלום\u202c \u200fمرحبا\u200e 123",
-    "crlf": "a\r\nb\rc\n\n\r\n",
-    "tabs": "\tif x:\n\t\treturn\t1",
-    "trailing_spaces": "end   ",
-    "only_spaces": "    ",
-    "leading_space": " start",
-    "space_before_punctuation": "Hello , world ! do n't",
-    "nul": "a\0b\0",
-    "digits": "0 00 007 1234567890 ٠١٢٣ ١٢",
-    "empty": "",
-    "no_break_and_zero_width": "a\u00a0b\u200bc\ufeff",
-    "outside_the_training_data": "ကမ္ဘာ ꙮ 𒀀 \U0010ffff",
-    "special_token_in_text": "a<|endoftext|>b <|endoftext|> <|endof",
-    "byte_alphabet_itself": "ĠhelloĊ Ģ",
-}
 TEXT = st.text(
     st.one_of(st.sampled_from("abcé שd1 \n"), st.characters(exclude_categories=["Cs"])),
     max_size=40,
@@ -132,27 +115,6 @@ def test_every_text_comes_back(tokenizers_, name):
 def test_any_text_comes_back(tokenizers_, name, texts):
     tokenizer = tokenizers_[name]
     assert [tokenizer.decode(ids) for ids in tokenizer.encode_batch(texts)] == texts
-
-
-def test_sixty_languages_come_back_from_every_encoder(tokenizers_):
-    if not os.environ.get("TOKENMILL_DATA"):
-        pytest.skip("TOKENMILL_DATA is not set: no FLORES text")
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(
-        Path(os.environ["TOKENMILL_DATA"]) / "flores_dev" / "flores200_dev_60.parquet"
-    )
-    languages = [name for name in table.column_names if name[3:4] == "_"]
-    assert len(languages) == 60
-    texts = ["\n".join(table.column(language).to_pylist()[:100]) for language in languages]
-    for tokenizer in tokenizers_.values():
-        encoded = tokenizer.encode_arrays(texts)
-        for number, text in enumerate(texts):
-            assert tokenizer.decode(encoded[number]) == text
-    # Over one vocabulary, nothing is shorter than the shortest path.
-    shortest = tokenizers_["pathpiece"].encode_arrays(texts).lengths
-    for name in ("merges", "longest_merge", "longest_first", "greedy", "dropout"):
-        assert np.all(shortest <= tokenizers_[name].encode_arrays(texts).lengths)
 
 
 def test_ids_that_end_inside_a_character_decode_to_a_mark(bpe):
