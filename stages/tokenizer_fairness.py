@@ -27,6 +27,8 @@ MEASURED = pa.schema(
         ("vocab_size", pa.int64()),
     ]
 )
+# Premiums are drawn of so many groups of tokenizers, the last ones.
+MOST_FIGURES = 6
 REFERENCE = Field("eng_Latn", description="the language that others are compared with")
 
 
@@ -35,8 +37,9 @@ class Premiums(Stage):
 
     The sentences of a language are joined with single spaces and encoded as one text (Petrov et al.
     2023). The token premium is the count over that of the reference under the reference's tokenizer
-    of the same algorithm, pre-tokenizer and size asked for; premiums mean nothing where sentences
-    do not translate each other, so every language must have the same ones.
+    of the same algorithm, pre-tokenizer and size asked for, or, where each language has one size of
+    its own, at these sizes. Premiums mean nothing where sentences do not translate each other, so
+    every language must have the same ones.
     """
 
     word = "tokenizer.premiums"
@@ -58,10 +61,15 @@ class Premiums(Stage):
             tokenizers, self.placed, "place", self.measured, partitions=max(1, len(languages))
         )
         counts = pa.concat_tables(made.tables()).to_pylist()
-        base = {_kind(row): row for row in counts if row["id"] == self.config.reference}
+        groups = _groups(counts)
+        base = {
+            group: row
+            for row, group in zip(counts, groups, strict=True)
+            if row["id"] == self.config.reference
+        }
         rows = []
-        for row in counts:
-            there = base.get(_kind(row))
+        for row, group in zip(counts, groups, strict=True):
+            there = base.get(group)
             values = {
                 "tokens": float(row["tokens"]),
                 "bytes_per_token": row["bytes"] / row["tokens"],
@@ -70,7 +78,7 @@ class Premiums(Stage):
             }
             where = {name: row[name] for name in ("id", "algorithm", "pretokenizer", "asked",
                                                   "vocab_size")}  # fmt: skip
-            where |= {"weight": float(row["tokens"]), "group": group_of(row)}
+            where |= {"weight": float(row["tokens"]), "group": group}
             rows += [
                 where | {"metric": name, "value": value}
                 for name, value in values.items()
@@ -148,24 +156,20 @@ class Premiums(Stage):
     def _draw(self, rows: Sequence[Mapping[str, Any]], context: Context) -> None:
         from operators.plotting import bars_by_language
 
-        premiums = [row for row in rows if row["metric"] == "token_premium"]
-        largest = max((row["asked"] for row in premiums), default=0)
-        for name in dict.fromkeys((row["algorithm"], row["pretokenizer"]) for row in premiums):
-            shown = {
-                row["id"]: row["value"]
-                for row in premiums
-                if (row["algorithm"], row["pretokenizer"], row["asked"]) == (*name, largest)
-            }
-            if shown:
-                context.figure(
-                    f"premiums_{name[0]}_{name[1]}_{largest}".replace("/", "_"),
-                    bars_by_language(
-                        dict(sorted(shown.items(), key=lambda item: item[1])),
-                        title=f"Token premium, {name[0]}, {name[1]}, {largest:,} ids a language",
-                        ylabel="tokens for the same content, relative",
-                        reference_line=1.0,
-                    ),
-                )
+        shown: dict[str, dict[str, float]] = {}
+        for row in rows:
+            if row["metric"] == "token_premium":
+                shown.setdefault(row["group"], {})[row["id"]] = row["value"]
+        for group in list(shown)[-MOST_FIGURES:]:
+            context.figure(
+                "premiums " + "".join(c if c.isalnum() or c in "-_" else " " for c in group),
+                bars_by_language(
+                    dict(sorted(shown[group].items(), key=lambda item: item[1])),
+                    title=f"Token premium: {group}",
+                    ylabel="tokens for the same content, relative",
+                    reference_line=1.0,
+                ),
+            )
 
 
 class FairSizes(Stage):
@@ -440,13 +444,20 @@ def counts_of(measures: Artifact, algorithm: str, pretokenizer: str) -> list[dic
     return wanted
 
 
-def group_of(row: Mapping[str, Any]) -> str:
-    """What tokenizers of several languages have in common, in words."""
-    return f"{row['algorithm']} {row['pretokenizer']} {row['asked']}"
-
-
-def _kind(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return row["algorithm"], row["pretokenizer"], row["asked"]
+def _groups(counts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each count, in words, the tokenizers of other languages that it is compared with."""
+    sizes: dict[str, dict[str, set[int]]] = {}
+    for row in counts:
+        kind = f"{row['algorithm']} {row['pretokenizer']}"
+        sizes.setdefault(kind, {}).setdefault(row["id"], set()).add(row["asked"])
+    found = []
+    for row in counts:
+        kind = f"{row['algorithm']} {row['pretokenizer']}"
+        one_each = all(len(asked) == 1 for asked in sizes[kind].values())
+        different = len(set.union(*sizes[kind].values())) > 1
+        size = "sizes of their own" if one_each and different else f"{row['asked']} ids"
+        found.append(f"{kind} {size}")
+    return found
 
 
 def _joined(parallel: Artifact, language: str) -> str:

@@ -114,6 +114,7 @@ def before_and_after(
             return drawing.png()
         for name, value in before.items():
             axes.plot((0, 1), (value, after[name]), color=MUTED, linewidth=0.6, alpha=0.6)
+        axes.set_ylim(0, max(*before.values(), *after.values()) * 1.05)
         for place, values in enumerate((before, after)):
             heights = np.array(list(values.values()))
             axes.scatter(
@@ -129,7 +130,6 @@ def before_and_after(
             _name_dots(axes, {name: values[name] for name in shown}, place)
         axes.set_xticks((0, 1), labels=labels)
         axes.set_xlim(-0.45, 1.45)
-        axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         return drawing.png()
 
@@ -155,12 +155,12 @@ def _name_dots(axes: Axes, values: Mapping[str, float], place: int) -> None:
 
 
 def _readable_ticks(axis: Axis, values: list[float]) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten within the values: decades alone may be none."""
+    """Ticks at a few digits times powers of ten within the values: decades alone may be none."""
     low, high = min(values), max(values)
     steps = [
         digit * 10.0**power
         for power in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-        for digit in (1, 2, 5)
+        for digit in (1, 1.5, 2, 3, 5, 7)
     ]
     ticks = [step for step in steps if low * 0.99 <= step <= high * 1.01]
     if ticks:

@@ -242,6 +242,8 @@ def test_the_whole_way_makes_languages_more_equal(run_stage, counts, parallel, p
     sizes = run_stage(FairSizes, {"measures": premiums["measures"]}, at_size=330)["sizes"]
     fitted = run_stage(Sweep, {"counts": counts, "sizes": sizes}, algorithms=["bpe"])["tokenizers"]
     after = run_stage(Premiums, {"tokenizers": fitted, "parallel": parallel(40, 60)})["measures"]
+    assert {row["group"] for row in after.table().to_pylist()} == {"bpe gpt2 sizes of their own"}
+    assert len([row for row in after.table().to_pylist() if row["metric"] == "token_premium"]) == 3
     inputs = {"uniform": premiums["measures"], "fitted": after, "sizes": sizes}
     ran = run_stage(Fairness, inputs, at_size=330)
     told = ran.context.metrics
