@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -154,7 +154,7 @@ def _name_dots(axes: Axes, values: Mapping[str, float], place: int) -> None:
         )
 
 
-def _readable_ticks(axis: Axis, values: list[float]) -> None:
+def _readable_ticks(axis: Axis, values: Sequence[float]) -> None:
     """Ticks at a few digits times powers of ten within the values: decades alone may be none."""
     low, high = min(values), max(values)
     steps = [
