@@ -79,10 +79,8 @@ WORDS: Mapping[str, Callable[[str], list[str]]] = MappingProxyType(
 )
 
 
-# Texts are counted in batches of so many bytes. A compiled pre-tokenizer cuts ten times as fast
-# as `regex` does, but is made anew in each process, in the time in which that cuts a few MB.
+# Texts are counted in batches of so many bytes.
 _BATCH_BYTES = 1 << 24
-_COMPILED_BYTES = 1 << 22
 
 
 class Pretokenizer:
@@ -279,13 +277,12 @@ class _Counter:
 
     def add(self, texts: Sequence[bytes], size: int) -> None:
         """Count texts of `size` bytes together."""
-        from operators.tokenization.scanning_program import scanning_program
+        from operators.tokenization.scanning_program import program_for
 
-        program = None
-        if self._pretokenizer is not None and size >= _COMPILED_BYTES:
-            program = scanning_program(self._pretokenizer.pattern)
+        cuts = self._pretokenizer
+        program = None if cuts is None else program_for(cuts.pattern, size)
         if program is None:
-            split = WORDS[self.name] if self._pretokenizer is None else self._pretokenizer.split
+            split = WORDS[self.name] if cuts is None else cuts.split
             seen = Counter(chain.from_iterable(split(text.decode()) for text in texts))
             self.counts.update({pretoken.encode(): count for pretoken, count in seen.items()})
             return

@@ -10,6 +10,7 @@ What a set holds is never decided here: `regex` is asked about every code point,
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -41,6 +42,11 @@ _CODE_POINTS = sys.maxunicode + 1
 _SURROGATES = (0xD800, 0xE000)
 _ESCAPED_SETS = "sSdDwW"
 _ESCAPED_CONTROLS = "rntf"
+
+# In the time in which a program is made, `regex` itself cuts about so many bytes.
+_WORTH_A_PROGRAM = 1 << 22
+_cut_so_far: dict[str, int] = {}
+_one_at_a_time = threading.Lock()
 
 Row = tuple[int, int, int, int]
 
@@ -83,6 +89,20 @@ class _Part:
 
     rows: tuple[Row, ...]
     least: int
+
+
+def program_for(pattern: str, size: int) -> ScanningProgram | None:
+    """The program of a regex, as soon as this process has cut enough text by it to be worth one.
+
+    Args:
+        size: bytes or characters that are about to be cut.
+
+    Returns:
+        None until then, and for a regex without a program: let `regex` cut, which gives the same.
+    """
+    with _one_at_a_time:
+        seen = _cut_so_far[pattern] = _cut_so_far.get(pattern, 0) + size
+        return scanning_program(pattern) if seen >= _WORTH_A_PROGRAM else None
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from operators.tokenization.config import EncoderName
 from operators.tokenization.encoders import make_encoder
 from operators.tokenization.model import TokenizerModel
 from operators.tokenization.pretokenization import pretokenizer, to_utf8
-from operators.tokenization.scanning_program import ScanningProgram, scanning_program
+from operators.tokenization.scanning_program import ScanningProgram, program_for
 from operators.tokenization.token_trie import end_to_end
 
 if TYPE_CHECKING:
@@ -235,14 +234,14 @@ class Tokenizer:
         workers = _processors() if threads is None else threads
         if workers < 1:
             raise ValueError(f"threads is {threads}, but must be >= 1")
-        cuts = _cuts(texts, workers)
-        blocks = list(pairwise(cuts))
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        blocks = list(pairwise(_cuts(lengths, workers)))
+        program = program_for(self._pretokenizer.pattern, int(lengths.sum()))
 
         def encode(block: tuple[int, int]) -> EncodedTexts:
             start, stop = block
-            return self._encode_block(
-                texts[start:stop], start, epoch, None if names is None else names[start:stop]
-            )
+            named = None if names is None else names[start:stop]
+            return self._encode_block(texts[start:stop], start, epoch, named, program)
 
         if len(blocks) < 2 or workers == 1:
             return [encode(block) for block in blocks]
@@ -250,11 +249,15 @@ class Tokenizer:
             return list(pool.map(encode, blocks))
 
     def _encode_block(
-        self, texts: Sequence[str], first: int, epoch: int, names: Sequence[str] | None
+        self,
+        texts: Sequence[str],
+        first: int,
+        epoch: int,
+        names: Sequence[str] | None,
+        program: ScanningProgram | None,
     ) -> EncodedTexts:
         encoded = [to_utf8(text, first + number) for number, text in enumerate(texts)]
         data, text_ends = end_to_end(encoded)
-        program = self._program
         if program is None:
             ends, groups = self._split_with_regex(texts, data)
         else:
@@ -263,10 +266,6 @@ class Tokenizer:
         if self.draws:
             seeds = self._seeds(encoded if names is None else map(str.encode, names), epoch)
         return EncodedTexts(*self._encoder.encode(data, ends, groups, seeds))
-
-    @cached_property
-    def _program(self) -> ScanningProgram | None:
-        return scanning_program(self._pretokenizer.pattern)
 
     def _split_with_regex(
         self, texts: Sequence[str], data: npt.NDArray[np.uint8]
@@ -336,11 +335,10 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _cuts(texts: Sequence[str], workers: int) -> list[int]:
+def _cuts(lengths: npt.NDArray[np.int64], workers: int) -> list[int]:
     """Bounds of runs of whole texts, of about the size that suits so many threads."""
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     size = min(max(total // (4 * workers), _FEWEST_CHARACTERS), _MOST_CHARACTERS)
     steps = np.arange(size, total, size)
-    return np.unique([0, *(np.searchsorted(ends, steps) + 1), len(texts)]).tolist()
+    return np.unique([0, *(np.searchsorted(ends, steps) + 1), len(lengths)]).tolist()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.tokenization import pretokenization
+from operators.tokenization import pretokenization, scanning_program
 from operators.tokenization.pretokenization import (
     PRETOKENIZERS,
     PretokenCounts,
@@ -206,8 +206,9 @@ def test_words_of_reference_implementations_are_cut_as_they_cut_them():
 @pytest.mark.parametrize("name", [*PRETOKENIZERS, r"\w+", r"(\w)\w*"])
 def test_many_bytes_are_counted_as_few_are(name, monkeypatch):
     texts = [*FUZZ, *corpus(1), "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000)]))]
+    monkeypatch.setattr(scanning_program, "_WORTH_A_PROGRAM", 10**12)
     few = count_pretokens(texts, name)
-    monkeypatch.setattr(pretokenization, "_COMPILED_BYTES", 1)
+    monkeypatch.setattr(scanning_program, "_WORTH_A_PROGRAM", 1)
     assert count_pretokens(texts, name) == few
     monkeypatch.setattr(pretokenization, "_BATCH_BYTES", 999)
     assert count_pretokens(texts, name) == few

@@ -35,8 +35,8 @@ def suits(algorithm, encoder):
 
 
 ALL = [(algorithm, name) for algorithm in ALGORITHMS for name in ENCODERS if suits(algorithm, name)]
-# Texts of so many encoders beside their own are every so manieth sentence.
-SPARSE = 15
+# Of many encoders each sees every so manieth sentence.
+SPARSE = 20
 
 
 def test_every_algorithm_and_encoder_is_among_them():
@@ -89,8 +89,9 @@ def test_what_is_drawn_by_dropout_comes_back(models, sentences, encoder, dropout
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_all_sentences_of_sixty_languages_come_back(models, sentences, algorithm):
-    comes_back(Tokenizer(models[algorithm]), ["\n".join(texts) for texts in sentences.values()])
+def test_more_sentences_of_sixty_languages_come_back(models, sentences, algorithm):
+    texts = ["\n".join(texts[::4]) for texts in sentences.values()]
+    comes_back(Tokenizer(models[algorithm]), texts)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

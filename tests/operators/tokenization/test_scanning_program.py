@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from operators.tokenization import scanning_program as scanning
 from operators.tokenization.pretokenization import PRETOKENIZERS, Pretokenizer
-from operators.tokenization.scanning_program import scanning_program
+from operators.tokenization.scanning_program import program_for, scanning_program
 from operators.tokenization.token_trie import end_to_end
 
 CUSTOM = [
@@ -91,6 +92,16 @@ def test_other_regexes_backtrack_as_regex_does(pattern, text):
 @pytest.mark.parametrize("pattern", NOT_UNDERSTOOD)
 def test_what_is_not_understood_is_left_to_regex(pattern):
     assert scanning_program(pattern) is None
+
+
+def test_a_program_is_made_when_enough_was_cut_to_pay_for_it(monkeypatch):
+    monkeypatch.setattr(scanning, "_cut_so_far", {})
+    monkeypatch.setattr(scanning, "_WORTH_A_PROGRAM", 100)
+    assert program_for(r"\w+|\W", 99) is None
+    assert program_for(r"a|b", 60) is None
+    assert program_for(r"a|b", 40) is scanning_program(r"a|b")
+    assert program_for(r"\d|\D", 100) is scanning_program(r"\d|\D")
+    assert program_for(r"\bnone\b", 1000) is None
 
 
 def test_texts_are_cut_apart_from_each_other():

@@ -12,6 +12,7 @@ from fuzz_texts import FUZZ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.tokenization import scanning_program
 from operators.tokenization.bpe_family import train_bpe_family
 from operators.tokenization.config import TokenizerConfig
 from operators.tokenization.pathpiece_vocabulary import pathpiece_vocabulary
@@ -47,6 +48,12 @@ def unigram_of(bpe):
         algorithm="unigram", vocab_size=bpe.vocab_size, pretokenizer=bpe.config.pretokenizer
     )
     return type(bpe)(config=config, tokens=bpe.tokens, scores=scores)
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch):
+    """Texts are cut by compiled programs, though they are few."""
+    monkeypatch.setattr(scanning_program, "_WORTH_A_PROGRAM", 0)
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +281,13 @@ def test_threads_change_nothing(tokenizers_, name):
     arrays = tokenizer.encode_arrays(texts, threads=2)
     assert arrays.tolist() == one
     assert arrays.ids.dtype == np.int32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_few_texts_are_cut_as_many_are(tokenizers_, name, monkeypatch):
+    compiled = tokenizers_[name].encode_batch(TEXTS)
+    monkeypatch.setattr(scanning_program, "_WORTH_A_PROGRAM", 10**12)
+    assert tokenizers_[name].encode_batch(TEXTS) == compiled
 
 
 def test_arrays_are_read_by_text():
