@@ -1,30 +1,50 @@
 """A sweep of 60 languages x 8 sizes x 3 algorithms x 2 pre-tokenizers, beside training each alone.
 
-`python -m benchmarks.parts.sweep` prints it; the data lie in TOKENMILL_DATA. Both sides begin with
-texts and end with tokenizers that can encode. CPU seconds are those of all threads; every process
-has compiled, or loaded, what it runs before its clock starts.
+`python -m benchmarks.parts.sweep` prints it; the data lie in TOKENMILL_DATA. SentencePiece is
+measured beside where it is installed (`pip install sentencepiece`).
+
+Both sides begin with texts and end with tokenizers that can encode. CPU seconds are those of all
+threads; `tokenizers` is told to use one, which spends the fewest. Every process has compiled, or
+loaded, what it runs before its clock starts.
+
+**Why WordPiece is of the BPE family.** `WordPieceTrainer` holds a `BpeTrainer`, runs it, and keeps
+the vocabulary without the merges; so does ours, from the same training. That would be no saving if
+the results differed, so every vocabulary of both algorithms is compared with the library's, id by
+id, in the run that is timed. Who would count BPE alone finds its own row: nothing in it is shared
+with WordPiece. Picky BPE and SuperBPE have no trainer in those libraries, and are left out.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+from benchmarks import sentencepiece_peer
 from benchmarks.results import TABLE, row
-from benchmarks.tokenizer_peers import LONGEST_PIECE, books, cpu_seconds, flores, train_with_library
+from benchmarks.tokenizer_peers import (
+    END_OF_TEXT,
+    LONGEST_PIECE,
+    books,
+    cpu_seconds,
+    flores,
+    train_with_library,
+)
+from operators.tokenization.byte_alphabet import to_characters
 from operators.tokenization.config import TokenizerConfig
 from operators.tokenization.laboratory import count_for, train_models, train_tokenizers
+from operators.tokenization.pretokenization import PretokenCounts, count_pretokens
 from operators.tokenization.tokenizer import Tokenizer
 
 SIZES = (512, 768, 1024, 1536, 2048, 3072, 4096, 6144)
 PRETOKENIZERS = ("gpt2", "gpt4")
-BPE_FAMILY = ("bpe", "wordpiece")
-ALGORITHMS = (*BPE_FAMILY, "unigram")
-# Every language is swept; the library trains these, of many scripts and lengths, one by one.
+FAMILY = ("bpe", "wordpiece")
+ALGORITHMS = (*FAMILY, "unigram")
+# Every language is swept; the libraries train these, of many scripts and lengths, one by one.
 BESIDE = ("eng_Latn", "fin_Latn", "rus_Cyrl", "hin_Deva", "zho_Hans", "mya_Mymr")
 PROCESSES = 2
 
@@ -36,6 +56,9 @@ LANGUAGES, MEGABYTES = 97, 300
 STUDY_SIZES = (8_192, 16_384, 32_768, 65_536, 131_072, 262_144)
 SAMPLES = (5, 20)
 
+# The library limits pieces of Unigram, but no token of WordPiece.
+_NO_LIMIT = 1 << 20
+
 
 def configs(
     algorithms: Sequence[str], sizes: Sequence[int] = SIZES, names: Sequence[str] = PRETOKENIZERS
@@ -45,7 +68,7 @@ def configs(
             algorithm=algorithm,  # type: ignore[arg-type]
             vocab_size=size,
             pretokenizer=name,
-            max_token_bytes=LONGEST_PIECE,
+            max_token_bytes=LONGEST_PIECE if algorithm == "unigram" else _NO_LIMIT,
         )
         for name in names
         for algorithm in algorithms
@@ -54,25 +77,17 @@ def configs(
 
 
 def sweep(texts: Sequence[str]) -> dict[str, float]:
-    """CPU seconds of one language by what took them, and the tokens of its largest vocabularies."""
+    """CPU seconds of one language by what took them; how many ended below the size asked for."""
     asked = configs(ALGORITHMS)
     counting, counts = cpu_seconds(lambda: count_for(texts, asked))
-    family, made = cpu_seconds(lambda: train_tokenizers(counts, configs(BPE_FAMILY)))
-    unigram, others = cpu_seconds(lambda: train_tokenizers(counts, configs(("unigram",))))
-    sizes = [tokenizer.vocab_size for tokenizer in (*made, *others)]
-    short = sum(s < c.vocab_size for s, c in zip(sizes, [*configs(BPE_FAMILY), *configs(
-        ("unigram",))], strict=True))  # fmt: skip
-    return {"counting": counting, "family": family, "unigram": unigram, "short": short}
-
-
-def alone(texts: Sequence[str]) -> dict[str, float]:
-    """CPU seconds of the library, each tokenizer from the texts."""
-    spent = {"family": 0.0, "unigram": 0.0}
-    for config in configs(ALGORITHMS):
-        seconds, _ = cpu_seconds(
-            lambda c=config: train_with_library(texts, c.algorithm, c.vocab_size, c.pretokenizer)
+    spent = {"counting": counting, "short": 0.0}
+    for name, algorithms in (("family", FAMILY), ("unigram", ("unigram",))):
+        these = configs(algorithms)
+        spent[name], made = cpu_seconds(lambda c=these: train_tokenizers(counts, c))
+        spent["short"] += sum(
+            tokenizer.vocab_size < config.vocab_size
+            for tokenizer, config in zip(made, these, strict=True)
         )
-        spent["unigram" if config.algorithm == "unigram" else "family"] += seconds
     return spent
 
 
@@ -93,49 +108,128 @@ def whole(languages: dict[str, list[str]]) -> tuple[float, list[dict[str, float]
         return time.perf_counter() - began, spent
 
 
-def beside(languages: dict[str, list[str]]) -> list[str]:
-    """Rows: ours and the library in turn, a language a pair."""
-    family, everything = len(BPE_FAMILY), len(ALGORITHMS)
-    each = len(SIZES) * len(PRETOKENIZERS)
-    times: dict[str, list[float]] = {name: [] for name in ("family", "family'", "all", "all'")}
-    for name in BESIDE:
-        ours, theirs = sweep(languages[name]), alone(languages[name])
-        # Counting is paid by the BPE family in full, though Unigram reads the same counts.
-        times["family"].append((ours["counting"] + ours["family"]) / (family * each))
-        times["family'"].append(theirs["family"] / (family * each))
-        total = ours["counting"] + ours["family"] + ours["unigram"]
-        times["all"].append(total / (everything * each))
-        times["all'"].append((theirs["family"] + theirs["unigram"]) / (everything * each))
-        print(name, ours, theirs, flush=True)
-    milli = {name: [1e3 * value for value in values] for name, values in times.items()}
-    return [
-        row("a tokenizer of the BPE family", milli["family"], "tokenizers, each alone",
-            milli["family'"], "CPU ms"),
-        row("a tokenizer, all algorithms", milli["all"], "tokenizers, each alone",
-            milli["all'"], "CPU ms"),
-    ]  # fmt: skip
+def told(languages: dict[str, list[str]]) -> str:
+    """The whole sweep in words."""
+    clock, spent = whole(languages)
+    count = len(languages) * len(configs(ALGORITHMS))
+    parts = {name: sum(s[name] for s in spent) for name in ("counting", "family", "unigram")}
+    cpu = sum(parts.values())
+    median = statistics.median(s["counting"] + s["family"] + s["unigram"] for s in spent)
+    short = round(sum(s["short"] for s in spent))
+    text = (
+        f"{count:,} tokenizers ({len(languages)} languages, sizes {', '.join(map(str, SIZES))}, "
+        f"{', '.join(ALGORITHMS)}, pre-tokenizers {', '.join(PRETOKENIZERS)}) in {clock:.0f} s on "
+        f"{PROCESSES} processes: {cpu:.0f} CPU s, {1e3 * cpu / count:.1f} ms each (counting "
+        f"{parts['counting']:.0f} s, BPE and WordPiece {parts['family']:.0f} s, Unigram "
+        f"{parts['unigram']:.0f} s; a language {median:.1f} s, median). {short:,} ended below "
+        "the size asked for: their text has no more to learn."
+    )
+    print(text, flush=True)
+    return text
+
+
+def alone(texts: Sequence[str], algorithm: str) -> tuple[float, list[list[str]]]:
+    """CPU seconds of `tokenizers`, each from the texts, and the vocabularies in order."""
+    spent, vocabularies = 0.0, []
+    for config in configs((algorithm,)):
+        seconds, made = cpu_seconds(
+            lambda c=config: train_with_library(texts, c.algorithm, c.vocab_size, c.pretokenizer)
+        )
+        spent += seconds
+        vocabulary = made.get_vocab()
+        vocabularies.append(sorted(vocabulary, key=vocabulary.__getitem__))
+    return spent, vocabularies
+
+
+def alone_with_sentencepiece(counts: Sequence[PretokenCounts]) -> float:
+    """CPU seconds of SentencePiece's Unigram, from counted pretokens."""
+    spent = 0.0
+    for each in counts:
+        for size in SIZES:
+            seconds, _ = cpu_seconds(
+                lambda c=each, s=size: sentencepiece_peer.train_sentencepiece(c, s)
+            )
+            spent += seconds
+    return spent
+
+
+def beside(languages: dict[str, list[str]]) -> tuple[list[str], int]:
+    """Rows, ours and the libraries' in turn, a language a pair; vocabularies that were equal."""
+    rows = (
+        ("a BPE tokenizer", ("bpe",), False),
+        ("a tokenizer of the BPE family", FAMILY, False),
+        ("a Unigram tokenizer", ("unigram",), False),
+        ("a Unigram tokenizer", ("unigram",), True),
+        ("a tokenizer, all algorithms", ALGORITHMS, False),
+        ("a tokenizer, all algorithms", ALGORITHMS, True),
+    )
+    ours: dict[tuple[str, ...], list[float]] = {chosen: [] for _, chosen, _ in rows}
+    theirs: dict[str, list[float]] = {name: [] for name in (*ALGORITHMS, "sentencepiece")}
+    equal = 0
+    for language in BESIDE:
+        texts = languages[language]
+        for chosen, times in ours.items():
+            asked = configs(chosen)
+            seconds, made = cpu_seconds(lambda a=asked: train_tokenizers(count_for(texts, a), a))
+            times.append(1e3 * seconds / len(asked))
+            if chosen == FAMILY:
+                family = dict(zip(asked, made, strict=True))
+        for algorithm in ALGORITHMS:
+            seconds, vocabularies = alone(texts, algorithm)
+            theirs[algorithm].append(1e3 * seconds / len(vocabularies))
+            if algorithm in FAMILY:
+                for config, names in zip(configs((algorithm,)), vocabularies, strict=True):
+                    tokens = map(to_characters, family[config].tokens[1:])
+                    assert [END_OF_TEXT, *tokens] == names, f"{language}: other tokens, {config}"
+                    equal += 1
+        if sentencepiece_peer.is_installed():
+            counts = count_for(texts, configs(("unigram",)))
+            seconds = alone_with_sentencepiece(counts)
+            theirs["sentencepiece"].append(1e3 * seconds / len(configs(("unigram",))))
+        print(language, {n: v[-1] for n, v in (ours | theirs).items() if v}, flush=True)
+    lines = []
+    for name, chosen, with_sentencepiece in rows:
+        if with_sentencepiece and not theirs["sentencepiece"]:
+            continue
+        columns = [
+            theirs["sentencepiece" if with_sentencepiece and each == "unigram" else each]
+            for each in chosen
+        ]
+        other = "sentencepiece" if with_sentencepiece else "tokenizers"
+        if with_sentencepiece and len(chosen) > 1:
+            other = "tokenizers, Unigram by sentencepiece"
+        means = [statistics.mean(each) for each in zip(*columns, strict=True)]
+        lines.append(row(name, ours[chosen], f"{other}, each alone", means, "CPU ms"))
+    return lines, equal
 
 
 def held_out(languages: dict[str, list[str]]) -> list[str]:
-    """Tokens of text that was not trained on: ours over the library's, Unigram."""
+    """Tokens of text that was not trained on: ours over the libraries', Unigram."""
     lines = []
     for name in BESIDE:
         train, test = languages[name][:-HELD_OUT], languages[name][-HELD_OUT:]
         asked = configs(("unigram",), HELD_OUT_SIZES, ("gpt2",))
-        cells = []
-        for config, model in zip(asked, train_models(count_for(train, asked), asked), strict=True):
+        counts = count_for(train, asked)
+        held = count_pretokens(test, "gpt2")
+        cells: dict[str, list[str]] = {"tokenizers": [], "sentencepiece": []}
+        for config, model in zip(asked, train_models(counts, asked), strict=True):
             ours = len(Tokenizer(model).encode_arrays(test).ids)
             library = train_with_library(train, "unigram", config.vocab_size)
             theirs = sum(len(encoding.ids) for encoding in library.encode_batch(test))
-            cells.append(f"{ours / theirs:.4f}")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-        print(lines[-1], flush=True)
+            cells["tokenizers"].append(f"{ours / theirs:.4f}")
+            if sentencepiece_peer.is_installed():
+                other = sentencepiece_peer.train_sentencepiece(counts[0], config.vocab_size)
+                tokens = sentencepiece_peer.tokens_of(other, held)
+                cells["sentencepiece"].append(f"{ours / tokens:.4f}")
+        for peer, ratios in cells.items():
+            if ratios:
+                lines.append(f"| {name} | {peer} | {' | '.join(ratios)} |")
+                print(lines[-1], flush=True)
     return lines
 
 
 def projection() -> str:
     """What the study of 97 languages would cost, from two samples of English."""
-    sizes = {"bpe": list(STUDY_SIZES), "unigram": list(STUDY_SIZES)}
     spent: dict[str, list[float]] = {"counting": [], "bpe": [], "unigram": [], "pretokens": []}
     megabytes = []
     for sample in SAMPLES:
@@ -145,8 +239,8 @@ def projection() -> str:
         seconds, counts = cpu_seconds(lambda t=texts, a=asked: count_for(t, a))
         spent["counting"].append(seconds)
         spent["pretokens"].append(len(counts[0]))
-        for name, these in sizes.items():
-            wanted = configs((name,), these, ("gpt2",))
+        for name in ("bpe", "unigram"):
+            wanted = configs((name,), STUDY_SIZES, ("gpt2",))
             seconds, _ = cpu_seconds(lambda c=counts, w=wanted: train_tokenizers(c, w))
             spent[name].append(seconds)
         print(sample, {name: values[-1] for name, values in spent.items()}, flush=True)
@@ -178,35 +272,25 @@ def projection() -> str:
 
 
 def measure() -> str:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     languages = flores()
     warm()
-    clock, spent = whole(languages)
-    count = len(languages) * len(configs(ALGORITHMS))
-    cpu = sum(s["counting"] + s["family"] + s["unigram"] for s in spent)
-    parts = {name: sum(s[name] for s in spent) for name in ("counting", "family", "unigram")}
-    short = sum(s["short"] for s in spent)
-    median = statistics.median(s["counting"] + s["family"] + s["unigram"] for s in spent)
-    first = (
-        f"{count:,} tokenizers ({len(languages)} languages, sizes {', '.join(map(str, SIZES))}, "
-        f"{', '.join(ALGORITHMS)}, pre-tokenizers {', '.join(PRETOKENIZERS)}) in {clock:.0f} s on "
-        f"{PROCESSES} processes: {cpu:.0f} CPU s, {1e3 * cpu / count:.1f} ms each (counting "
-        f"{parts['counting']:.0f} s, BPE and WordPiece {parts['family']:.0f} s, Unigram "
-        f"{parts['unigram']:.0f} s; a language {median:.1f} s, median). {short:,} ended below "
-        "the size asked for: their text has no more to learn."
-    )
-    print(first, flush=True)
+    first = told(languages)
+    rows, equal = beside(languages)
+    columns = len(HELD_OUT_SIZES)
     return (
         first
-        + "\n\nBeside `tokenizers`, which trains each from the texts, a pair a language ("
+        + "\n\nBeside the libraries, which train each tokenizer by itself: a pair a language ("
         + ", ".join(BESIDE)
-        + "):\n\n"
+        + f"). All {equal} vocabularies of BPE and WordPiece are those of `tokenizers`, id by id."
+        + "\n\n"
         + TABLE
-        + "\n".join(beside(languages))
+        + "\n".join(rows)
         + f"\n\nTokens of {HELD_OUT} sentences that were not trained on, Unigram, ours over the "
-        "library's:\n\n| language | "
+        "library's:\n\n| language | beside | "
         + " | ".join(map(str, HELD_OUT_SIZES))
-        + " |\n|---|"
-        + "---|" * len(HELD_OUT_SIZES)
+        + " |\n|---|---|"
+        + "---|" * columns
         + "\n"
         + "\n".join(held_out(languages))
         + "\n\n"

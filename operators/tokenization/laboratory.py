@@ -15,7 +15,6 @@ What is shared changes nothing: each tokenizer is the one that training it alone
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -25,13 +24,7 @@ from operators.tokenization.config import TokenizerConfig
 from operators.tokenization.lib_training import train_lib
 from operators.tokenization.model import TokenizerModel
 from operators.tokenization.picky_bpe import train_picky_bpe
-from operators.tokenization.pretokenization import (
-    WORDS,
-    PretokenCounts,
-    from_counter,
-    pretokenizer,
-    to_utf8,
-)
+from operators.tokenization.pretokenization import PretokenCounts, count_with_each
 from operators.tokenization.superbpe import extend
 from operators.tokenization.tokenizer import Tokenizer
 from operators.tokenization.unigram_training import train_unigrams
@@ -59,16 +52,7 @@ def count_for(texts: Iterable[str], configs: Iterable[TokenizerConfig]) -> list[
         ValueError: for a wrong pre-tokenizer, or a text with a lone surrogate.
     """
     names = list(dict.fromkeys(name for config in configs for name in config.counted))
-    splits = [WORDS.get(name) or pretokenizer(name).split for name in names]
-    counters: list[Counter[str]] = [Counter() for _ in names]
-    for index, text in enumerate(texts):
-        to_utf8(text, index)
-        for split, counter in zip(splits, counters, strict=True):
-            counter.update(split(text))
-    return [
-        from_counter({text.encode(): count for text, count in counter.items()}, name)
-        for counter, name in zip(counters, names, strict=True)
-    ]
+    return count_with_each(texts, names)
 
 
 def train_tokenizers(

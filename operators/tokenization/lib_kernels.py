@@ -139,38 +139,45 @@ def _saved(lexicon, data, begin, end, longer, shorter, horizon):
 def _forget(lexicon, data, most, share, life, now):
     """Drop the tail of the ranking: `share` of it, and what is above `most`.
 
-    Chunks of the last `life` rounds are spared, unless `most` asks for them. Those that stay are
-    put in the order of their rank: credit, then age.
+    Chunks memorised in the last `life` rounds have not been judged yet: they stay, and count
+    for neither. Those that stay are put in the order of their rank: credit, then age.
     """
     count = lexicon.sizes[_CHUNKS]
     order = np.argsort(-lexicon.credits[:count], kind="mergesort")
-    tail = max(count - most, np.int64(share * count))
+    judged = 0
+    for chunk in range(count):
+        judged += now - lexicon.born[chunk] >= life
+    stay = min(most, judged - np.int64(share * judged))
     kept = np.ones(count, np.bool_)
-    dropped = 0
-    for n in range(count - 1, -1, -1):
-        chunk = order[n]
-        if dropped < tail and now - lexicon.born[chunk] > life:
-            kept[n] = False
-            dropped += 1
-    for n in range(count - 1, -1, -1):
-        if count - dropped > most and kept[n]:
-            kept[n] = False
-            dropped += 1
+    for n in range(count):
+        if now - lexicon.born[order[n]] >= life:
+            kept[n] = stay > 0
+            stay -= 1
     order = order[kept]
-    stay = len(order)
-    lexicon.starts[:stay] = lexicon.starts[order]
-    lexicon.lengths[:stay] = lexicon.lengths[order]
-    lexicon.credits[:stay] = lexicon.credits[order]
-    lexicon.born[:stay] = lexicon.born[order]
+    size = len(order)
+    lexicon.starts[:size] = lexicon.starts[order]
+    lexicon.lengths[:size] = lexicon.lengths[order]
+    lexicon.credits[:size] = lexicon.credits[order]
+    lexicon.born[:size] = lexicon.born[order]
     lexicon.edges[:] = 0
-    lexicon.sizes[_CHUNKS], lexicon.sizes[_NODES], lexicon.sizes[_EDGES] = stay, 1, 0
-    for chunk in range(stay):
+    lexicon.sizes[_CHUNKS], lexicon.sizes[_NODES], lexicon.sizes[_EDGES] = size, 1, 0
+    for chunk in range(size):
         _insert(lexicon, data, lexicon.starts[chunk], lexicon.lengths[chunk], chunk)
 
 
 @njit(cache=True)
+def _is(data, start, stop, what):
+    if stop - start != len(what):
+        return False
+    for n in range(len(what)):
+        if data[start + n] != what[n]:
+            return False
+    return True
+
+
+@njit(cache=True)
 def learn_lexicon(
-    data, ends, weights, forbidden, limits, memorise, longest, forget, life, decay, seed
+    data, ends, weights, forbidden, limits, memorise, longest, forget, life, settling, fade, seed
 ):
     """Learn chunks from pretokens that lie end to end.
 
@@ -182,12 +189,13 @@ def learn_lexicon(
         longest: bytes that a chunk may have.
         forget: share of the lexicon that is dropped each round.
         life: rounds for which a new chunk is not dropped.
-        decay: credits are multiplied by this after each round.
+        settling: rounds at the end in which only `limits` drops chunks, new ones too.
+        fade: credits are multiplied by this after each round.
 
     Returns:
         starts and lengths of the chunks, the highest rank first.
     """
-    room = 2 * max(1, limits.max()) + 1024
+    room = 4 * max(1, limits.max()) + 1024
     lexicon = _Lexicon(
         np.empty(room, np.int64),
         np.empty(room, np.int32),
@@ -222,10 +230,10 @@ def learn_lexicon(
                     and before >= 0
                     and stop - before <= longest
                     and _draw(state) < chance
-                    and not np.array_equal(data[before:stop], forbidden)
+                    and not _is(data, before, stop, forbidden)
                 ):
                     if lexicon.sizes[_CHUNKS] == room:
-                        _forget(lexicon, data, limits[now], forget, life, now)
+                        _forget(lexicon, data, room // 2, 0.0, 0, now)
                     lexicon = _room_for(lexicon, stop - before)
                     new = lexicon.sizes[_CHUNKS]
                     if _insert(lexicon, data, before, stop - before, new):
@@ -234,7 +242,10 @@ def learn_lexicon(
                         lexicon.sizes[_CHUNKS] += 1
                 before = begin
                 begin = stop
-        _forget(lexicon, data, limits[now], forget if learning else 0.0, life, now)
-        lexicon.credits[:] *= decay
+        if now + settling < rounds:
+            _forget(lexicon, data, limits[now], forget, life, now)
+        else:
+            _forget(lexicon, data, limits[now], 0.0, 0, now)
+        lexicon.credits[:] *= fade
     count = lexicon.sizes[_CHUNKS]
     return lexicon.starts[:count].copy(), lexicon.lengths[:count].copy()

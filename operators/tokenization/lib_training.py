@@ -41,7 +41,8 @@ class LibSettings:
     Attributes:
         rounds: how often each different pretoken is read, in an order drawn anew each time.
         memorise: probability that two neighbours are memorised, for each time they occur.
-        forget: share of the lexicon that is dropped after each round, from the tail.
+        forget: share of the lexicon that is dropped after each round but the settling ones,
+            from the tail.
         life: rounds for which a new chunk is spared.
         fade: what a credit is multiplied by after each round.
         spare: how much larger than the vocabulary the lexicon may be while it learns.
@@ -101,11 +102,12 @@ def train_lib(
         np.ascontiguousarray(counts.counts, np.int64),
         np.frombuffer(end_of_text, np.uint8),
         _limits(config.vocab_size - SMALLEST_VOCABULARY, how),
-        how.memorise,
+        float(how.memorise),
         config.max_token_bytes,
-        how.forget,
+        float(how.forget),
         how.life,
-        how.fade,
+        how.settling,
+        float(how.fade),
         np.uint64(config.seed % _SEEDS),
     )
     text = data.tobytes()

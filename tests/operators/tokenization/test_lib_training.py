@@ -78,8 +78,8 @@ def test_a_reader_who_memorises_nothing_has_the_alphabet():
     assert lib(corpus(), 400, LibSettings(memorise=0)).vocab_size == 257
 
 
-def test_a_reader_who_forgets_everything_keeps_only_what_is_new():
-    how = LibSettings(forget=1.0, life=0)
+def test_a_reader_who_forgets_everything_at_once_has_the_alphabet():
+    how = LibSettings(forget=1.0, life=0, settling=1)
     assert lib(corpus(), 400, how).vocab_size == 257
 
 
