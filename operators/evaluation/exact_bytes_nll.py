@@ -103,7 +103,8 @@ def exact_bytes_nll(
         if number < len(ids):
             end += len(own.tokens[following])
     if not ends:
-        stream = ByteStream(model, own, data[:settled], live=search, tolerance=tolerance)
+        read = ids[: search.tokens_in(ids, 0, settled)]
+        stream = ByteStream.behind(model, search, read, tolerance=tolerance)
         exact -= stream.log_probability(data[settled:])
     return ExactBytesNll(len(data), len(ids), exact + 0.0, tokens + 0.0)
 

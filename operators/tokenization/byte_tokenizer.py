@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -53,20 +53,23 @@ class HubByteTokenizer:
     characters; with Metaspace, U+2581 is a space and, under byte fallback, "<0x41>" is a byte; of
     WordPiece, "##ing" is "ing" and "the" is " the" (a word begins with its space, as elsewhere);
     otherwise UTF-8. Added tokens stand for their text.
+
+    Attributes:
+        backend_tokenizer: the tokenizer itself, as Transformers' fast tokenizers call it.
     """
 
     def __init__(self, tokenizer: HubTokenizer) -> None:
-        self._tokenizer = tokenizer
+        self.backend_tokenizer = tokenizer
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = json.loads(self._tokenizer.to_str())
+        settings: dict[str, Any] = json.loads(self.backend_tokenizer.to_str())
         return settings
 
     @cached_property
     def tokens(self) -> tuple[bytes, ...]:
         """Canonical bytes of each id."""
-        ids = self._tokenizer.get_vocab(with_added_tokens=True)
+        ids = self.backend_tokenizer.get_vocab(with_added_tokens=True)
         added = {token["content"] for token in self._settings["added_tokens"]}
         canonical = _canonical_form(self._settings)
         tokens = [b""] * (max(ids.values(), default=-1) + 1)
@@ -79,7 +82,7 @@ class HubByteTokenizer:
         """Ids of tokens that are written as bytes ("<0x41>") and used where no other fits."""
         if not _falls_back_to_bytes(self._settings):
             return frozenset()
-        ids = self._tokenizer.get_vocab(with_added_tokens=False)
+        ids = self.backend_tokenizer.get_vocab(with_added_tokens=False)
         return frozenset(
             number for written, number in ids.items() if _BYTE_FALLBACK.fullmatch(written)
         )
@@ -98,22 +101,22 @@ class HubByteTokenizer:
         if model.get("unk_id") is not None:
             return int(model["unk_id"])
         name = model.get("unk_token")
-        number: int | None = None if name is None else self._tokenizer.token_to_id(name)
+        number: int | None = None if name is None else self.backend_tokenizer.token_to_id(name)
         return number
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, with no special token added."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids: list[int] = self.backend_tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of many texts, on all the threads that the library uses."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        encodings = self.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens written out."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        text: str = self.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
 
 
@@ -137,7 +140,7 @@ def as_byte_tokenizer(tokenizer: Any) -> ByteTokenizer:
 
 def _canonical_form(settings: dict[str, Any]) -> Any:
     """The function that turns a written token of this tokenizer into bytes."""
-    parts = [*_parts(settings["pre_tokenizer"]), *_parts(settings["decoder"])]
+    parts = [*component_parts(settings["pre_tokenizer"]), *component_parts(settings["decoder"])]
     kinds = {part["type"] for part in parts}
     model = settings["model"]
     if "ByteLevel" in kinds:
@@ -161,15 +164,18 @@ def _canonical_form(settings: dict[str, Any]) -> Any:
 
 
 def _falls_back_to_bytes(settings: dict[str, Any]) -> bool:
-    decoders = {part["type"] for part in _parts(settings["decoder"])}
+    decoders = {part["type"] for part in component_parts(settings["decoder"])}
     return bool(settings["model"].get("byte_fallback")) or "ByteFallback" in decoders
 
 
-def _parts(component: dict[str, Any] | None) -> Iterable[dict[str, Any]]:
+def component_parts(component: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """A pre-tokenizer or decoder of `tokenizers`, as in its JSON, as the parts it comes to."""
     if component is None:
         return []
     members = component.get("pretokenizers") or component.get("decoders")
-    return [component] if members is None else [part for one in members for part in _parts(one)]
+    if members is None:
+        return [component]
+    return [part for one in members for part in component_parts(one)]
 
 
 def _from_byte_level(written: str) -> bytes:

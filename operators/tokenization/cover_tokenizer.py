@@ -9,15 +9,30 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any
 
-from operators.tokenization.byte_alphabet import from_characters
-from operators.tokenization.byte_tokenizer import ByteTokenizer
-from operators.tokenization.pretokenization import PRETOKENIZERS
+import numpy as np
+import numpy.typing as npt
+
+from operators.tokenization.byte_tokenizer import (
+    ByteTokenizer,
+    HubByteTokenizer,
+    component_parts,
+)
+from operators.tokenization.encoders import make_encoder
+from operators.tokenization.pretokenization import PRETOKENIZERS, pretokenizer
+from operators.tokenization.scanning_program import scanning_program
 from operators.tokenization.tokenizer import Tokenizer
+
+Utf8 = npt.NDArray[np.uint8]
+Ends = npt.NDArray[np.int64]
 
 # Encoders whose first tokens can depend on what follows in the pretoken.
 _LOOKING_AHEAD = ("events",)
+
+# What ends texts where nothing else is said.
+_END_OF_TEXT = "<|endoftext|>"
 
 # The regex inside of `tokenizers`' ByteLevel.
 _BYTE_LEVEL = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -41,6 +56,7 @@ class CoverTokenizer:
             for greedy and longest-first matching, and for shortest and most probable paths
             whose ties are broken going forward. It does not hold where later splits undo merges
             (Picky BPE), or where a whole pretoken is looked up before merging.
+        encode_laid: `encode_utf8`, where there is a quicker way than `encode_batch`.
     """
 
     tokens: Sequence[bytes]
@@ -49,6 +65,7 @@ class CoverTokenizer:
     encode_batch: Callable[[Sequence[str]], Sequence[Sequence[int]]]
     pattern: str | None = None
     prefix_closed: bool = False
+    encode_laid: Callable[[Utf8, Ends], tuple[Any, Ends]] | None = None
 
     def __post_init__(self) -> None:
         if self.end_id is not None and self.end_id not in self.special_ids:
@@ -56,6 +73,16 @@ class CoverTokenizer:
                 f"end_id {self.end_id} is not among special_ids {sorted(self.special_ids)}: a text "
                 "could hold it"
             )
+
+    def encode_utf8(self, data: Utf8, text_ends: Ends) -> tuple[Any, Ends]:
+        """Texts that lie end to end as UTF-8: the ids of all, and where those of each end."""
+        if self.encode_laid is not None:
+            return self.encode_laid(data, text_ends)
+        raw = data.tobytes()
+        bounds = pairwise([0, *text_ends.tolist()])
+        encoded = self.encode_batch([raw[start:stop].decode() for start, stop in bounds])
+        ids = np.fromiter(chain.from_iterable(encoded), np.int64)
+        return ids, np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
 
     def encode(self, text: str) -> list[int]:
         """Ids of one text.
@@ -76,8 +103,9 @@ def cover_tokenizer(tokenizer: Any, *, end_of_text: str | None = None) -> CoverT
     """The `CoverTokenizer` of a tokenizer of ours, of `tokenizers`, or of any `ByteTokenizer`.
 
     Args:
-        tokenizer: a `Tokenizer` of this package, a byte-level `tokenizers.Tokenizer` or a fast
-            tokenizer of Transformers that holds one, a `ByteTokenizer`, or the thing itself.
+        tokenizer: a `Tokenizer` of this package, a byte-level `tokenizers.Tokenizer` or what
+            holds one (a fast tokenizer of Transformers, a `HubByteTokenizer`), any other
+            `ByteTokenizer`, or the thing itself.
         end_of_text: the special token that ends a text. Not given, it is the one of our
             tokenizers, and "<|endoftext|>" where a byte-level one has that.
 
@@ -93,10 +121,12 @@ def cover_tokenizer(tokenizer: Any, *, end_of_text: str | None = None) -> CoverT
     if hasattr(held, "to_str") and hasattr(held, "get_vocab"):
         return _of_hub(held, end_of_text)
     if isinstance(tokenizer, ByteTokenizer):
-        specials = frozenset(tokenizer.special_ids)
-        tokens = tuple(tokenizer.tokens)
-        end_id = _end_id({tokens[number]: number for number in specials}, end_of_text)
-        return CoverTokenizer(tokens, specials, end_id, tokenizer.encode_batch)
+        return CoverTokenizer(
+            tokens=tuple(tokenizer.tokens),
+            special_ids=frozenset(tokenizer.special_ids),
+            end_id=_end_id(tokenizer, end_of_text),
+            encode_batch=tokenizer.encode_batch,
+        )
     raise ValueError(
         f"a {type(tokenizer).__name__} has no exact bytes: needed is a byte-level tokenizer"
     )
@@ -108,16 +138,20 @@ def _of_ours(tokenizer: Tokenizer, end_of_text: str | None) -> CoverTokenizer:
             f"{tokenizer!r} draws, but exact bytes need one encoding of each text: take dropout=0 "
             "and an encoder that does not draw"
         )
-    specials = frozenset(tokenizer.special_ids)
-    name = tokenizer.model.config.end_of_text if end_of_text is None else end_of_text
-    splitting = tokenizer.model.config.encoding_pretokenizer
+    config = tokenizer.model.config
+    program = scanning_program(pretokenizer(config.encoding_pretokenizer).pattern)
+    encoder = make_encoder(tokenizer.model, tokenizer.encoder, dropout=0.0)  # type: ignore[arg-type]
+    name = config.end_of_text if end_of_text is None else end_of_text
     return CoverTokenizer(
         tokens=tokenizer.tokens,
-        special_ids=specials,
-        end_id=_end_id({tokenizer.tokens[number]: number for number in specials}, name),
+        special_ids=frozenset(tokenizer.special_ids),
+        end_id=_end_id(tokenizer, name),
         encode_batch=lambda texts: tokenizer.encode_batch(texts, threads=1),
-        pattern=PRETOKENIZERS.get(splitting, splitting),
+        pattern=pretokenizer(config.encoding_pretokenizer).pattern,
         prefix_closed=tokenizer.encoder not in _LOOKING_AHEAD,
+        encode_laid=None
+        if program is None
+        else lambda data, ends: encoder.encode(data, *program.split(data, ends)),
     )
 
 
@@ -133,7 +167,7 @@ def _of_hub(tokenizer: Any, end_of_text: str | None) -> CoverTokenizer:
         )
     if model.get("dropout"):
         raise ValueError(f"a dropout of {model['dropout']} draws: set tokenizer.model.dropout None")
-    parts = _parts(settings["pre_tokenizer"])
+    parts = component_parts(settings["pre_tokenizer"])
     if not any(part["type"] == "ByteLevel" for part in parts):
         raise ValueError("the tokenizer is not byte-level: it has no ByteLevel pre-tokenizer")
     if any(part.get("add_prefix_space") for part in parts):
@@ -144,22 +178,16 @@ def _of_hub(tokenizer: Any, end_of_text: str | None) -> CoverTokenizer:
     own.no_truncation()
     own.no_padding()
     own.encode_special_tokens = True
-    added = settings["added_tokens"]
-    names = {token["content"]: token["id"] for token in added if token["special"]}
-    ids = own.get_vocab(with_added_tokens=True)
-    tokens = [b""] * (max(ids.values()) + 1)
-    written_out = {token["content"] for token in added}
-    for written, number in ids.items():
-        tokens[number] = written.encode() if written in written_out else from_characters(written)
-    encoded = {name.encode(): number for name, number in names.items()}
-    if end_of_text is None and "<|endoftext|>" in names:
-        end_of_text = "<|endoftext|>"
+    seen = HubByteTokenizer(own)
+    names = {seen.tokens[number] for number in seen.special_ids}
+    if end_of_text is None and _END_OF_TEXT.encode() in names:
+        end_of_text = _END_OF_TEXT
     # Added tokens are found before the text is cut, so they may cross pretokens.
-    cut_by_one_regex = len(names) == len(added)
+    cut_by_one_regex = len(names) == len(settings["added_tokens"])
     return CoverTokenizer(
-        tokens=tuple(tokens),
-        special_ids=frozenset(names.values()),
-        end_id=_end_id(encoded, end_of_text),
+        tokens=seen.tokens,
+        special_ids=seen.special_ids,
+        end_id=_end_id(seen, end_of_text),
         encode_batch=lambda texts: [
             encoding.ids
             for encoding in own.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -189,16 +217,10 @@ def _is_only_bytes(part: dict[str, Any]) -> bool:
     return part["type"] == "ByteLevel" and not part.get("use_regex", True)
 
 
-def _parts(component: dict[str, Any] | None) -> list[dict[str, Any]]:
-    if component is None:
-        return []
-    members = component.get("pretokenizers")
-    return [component] if members is None else [part for one in members for part in _parts(one)]
-
-
-def _end_id(specials: dict[bytes, int], end_of_text: str | None) -> int | None:
+def _end_id(tokenizer: ByteTokenizer, end_of_text: str | None) -> int | None:
     if end_of_text is None:
         return None
+    specials = {tokenizer.tokens[number]: number for number in tokenizer.special_ids}
     if end_of_text.encode() not in specials:
         names = sorted(name.decode(errors="replace") for name in specials)
         raise ValueError(f"end_of_text {end_of_text!r} is not among the special tokens {names}")

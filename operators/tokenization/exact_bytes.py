@@ -19,8 +19,11 @@ number here is exact for it, up to float64.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +49,67 @@ class _Covers:
     logs: Floats  # of the whole cover
 
 
-class ByteStream:
+class ByteSource(ABC):
+    """Something that gives next-byte distributions while bytes are read one by one."""
+
+    @property
+    @abstractmethod
+    def prefix(self) -> bytes:
+        """All bytes so far."""
+
+    @abstractmethod
+    def outcomes(self) -> Floats:
+        """[257] probabilities of the next byte, and at `END` of the text's end. They sum to 1."""
+
+    @abstractmethod
+    def advance(self, byte: int) -> float:
+        """Read a byte; its log-probability, given what came before.
+
+        Raises:
+            ValueError: if it is no byte or has probability 0; then nothing has moved.
+        """
+
+    @abstractmethod
+    def copy(self) -> Self:
+        """A source at the same place that moves by itself."""
+
+    def distribution(self) -> Floats:
+        """[256] probabilities of the next byte, given that the text goes on.
+
+        Raises:
+            ValueError: if it surely ends here.
+        """
+        going_on = self.outcomes()[:END]
+        total = going_on.sum()
+        if total == 0:
+            raise ValueError(f"after {self.prefix[-40:]!r} the text ends: there is no next byte")
+        return np.asarray(going_on / total)
+
+    def end_probability(self) -> float:
+        """Probability that the text ends here; 0 for a model without an end of text."""
+        return float(self.outcomes()[END])
+
+    def log_probability(self, data: bytes, *, ends: bool = False) -> float:
+        """Log-probability that the text goes on with `data`, given what came before.
+
+        The source itself stays where it is.
+
+        Args:
+            ends: and that it ends behind them.
+        """
+        ahead = self.copy()
+        total = 0.0
+        for byte in data:
+            if ahead.outcomes()[byte] == 0:
+                return -np.inf
+            total += ahead.advance(byte)
+        if ends:
+            with np.errstate(divide="ignore"):
+                total += float(np.log(ahead.end_probability()))
+        return total
+
+
+class ByteStream(ByteSource):
     """Next-byte distributions while bytes are read one by one: about one forward pass a byte.
 
     Args:
@@ -61,7 +124,7 @@ class ByteStream:
             what 32-bit models know, and much quicker for a large vocabulary.
 
     Attributes:
-        forward_passes: sequences that the model was asked about.
+        forward_passes: sequences that the model was asked about while the stream moved.
 
     Raises:
         ValueError: if the prefix is no beginning of UTF-8, a byte of it has probability 0, or
@@ -90,25 +153,45 @@ class ByteStream:
         self.forward_passes = 0
 
         text, _ = text_beginning(prefix, "the prefix")
-        self._settled_at = self._live.settled(prefix)
-        self._settled_ids = tuple(self._tokenizer.encode(prefix[: self._settled_at].decode()))
-        self._data = bytearray(prefix[: self._settled_at])
-        self._lefts: list[tuple[tuple[int, ...], float]] = [(self._settled_ids, 0.0)]
-        self._covers: list[_Covers] = []
-        self._end_log = -np.inf
-        self._outcomes: Floats | None = None
         self._known_text = tuple(self._tokenizer.encode(text))
-        for byte in prefix[self._settled_at :]:
+        settled = self._live.settled(prefix)
+        # Whatever follows, a text that begins with the prefix begins with these tokens.
+        self._begin(self._known_text[: self._live.tokens_in(self._known_text, 0, settled)])
+        for byte in prefix[settled:]:
             self.advance(byte)
         self._known_text = ()
 
+    def _begin(self, ids: tuple[int, ...]) -> None:
+        """Go to where these tokens, and no others for the same bytes, have been read."""
+        self._data = bytearray(b"".join(self._tokenizer.tokens[one] for one in ids))
+        self._settled_at = self._live.settled(bytes(self._data))
+        self._settled_ids = ids[: self._live.tokens_in(ids, 0, self._settled_at)]
+        self._lefts: list[tuple[tuple[int, ...], float]] = [(ids, 0.0)]
+        self._covers: list[_Covers] = []
+        self._end_log = -np.inf
+        self._outcomes: Floats | None = None
+
+    @classmethod
+    def behind(
+        cls,
+        model: NextTokenModel,
+        live: LiveTokens,
+        ids: Sequence[int],
+        *,
+        tolerance: float = 0.0,
+    ) -> ByteStream:
+        """A stream behind the bytes of these tokens, given that the text has exactly these."""
+        stream = cls(model, live.tokenizer, live=live, tolerance=tolerance)
+        stream._begin(tuple(ids))
+        return stream
+
     @property
     def prefix(self) -> bytes:
-        """All bytes so far."""
+        """See `ByteSource`."""
         return bytes(self._data)
 
     def outcomes(self) -> Floats:
-        """[257] probabilities of the next byte, and at `END` of the text's end. They sum to 1."""
+        """See `ByteSource`."""
         if self._outcomes is None:
             self._expand()
             logs = np.concatenate([[self._end_log], *(covers.logs for covers in self._covers)])
@@ -123,28 +206,8 @@ class ByteStream:
             self._outcomes = sums / sums.sum()
         return self._outcomes.copy()
 
-    def distribution(self) -> Floats:
-        """[256] probabilities of the next byte, given that the text goes on.
-
-        Raises:
-            ValueError: if it surely ends here.
-        """
-        going_on = self.outcomes()[:END]
-        total = going_on.sum()
-        if total == 0:
-            raise ValueError(f"after {self._shown()} the text ends: there is no next byte")
-        return np.asarray(going_on / total)
-
-    def end_probability(self) -> float:
-        """Probability that the text ends here; 0 for a model without an end of text."""
-        return float(self.outcomes()[END])
-
     def advance(self, byte: int) -> float:
-        """Read a byte; its log-probability, given what came before.
-
-        Raises:
-            ValueError: if it is no byte or has probability 0.
-        """
+        """See `ByteSource`."""
         if not 0 <= byte < END:
             raise ValueError(f"{byte} is not a byte")
         probability = float(self.outcomes()[byte])
@@ -172,30 +235,9 @@ class ByteStream:
         self._settle()
         return float(np.log(probability))
 
-    def log_probability(self, data: bytes, *, ends: bool = False) -> float:
-        """Log-probability that the text goes on with `data`, given what came before.
-
-        The stream itself stays where it is.
-
-        Args:
-            ends: and that it ends behind them.
-        """
-        ahead = self.copy()
-        total = 0.0
-        for byte in data:
-            if ahead.outcomes()[byte] == 0:
-                return -np.inf
-            total += ahead.advance(byte)
-        if ends:
-            with np.errstate(divide="ignore"):
-                total += float(np.log(ahead.outcomes()[END]))
-        self.forward_passes = ahead.forward_passes
-        return total
-
-    def copy(self) -> ByteStream:
-        """A stream at the same place that moves by itself."""
-        twin = object.__new__(ByteStream)
-        twin.__dict__.update(self.__dict__)
+    def copy(self) -> Self:
+        """See `ByteSource`."""
+        twin = copy(self)
         twin._data = bytearray(self._data)
         twin._lefts = list(self._lefts)
         twin._covers = list(self._covers)

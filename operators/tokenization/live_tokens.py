@@ -27,8 +27,8 @@ regex is unknown, or has look-behind or anchors, the window is the whole text: s
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -40,11 +40,16 @@ from operators.tokenization.scanning_program import scanning_program
 from operators.tokenization.text_endings import TextEndings, partial_character, text_beginning
 
 Ids = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 Window = tuple[int, ...]
 
 _UNKNOWN, _DEAD, _LIVE = -1, 0, 1
-_WHOLE, _PARTIAL, _NO_TEXT = range(3)
-_NO_KIND = -1
+
+# How a window can be cut when a certain kind of character comes next: in several ways; in one;
+# in one, and a new pretoken begins there.
+_SEVERAL, _ONE, _ANEW = range(3)
+# Stands behind all kinds, for tokens that begin with no character or one that has no kind.
+_NO_KIND = 256
 
 # Bytes of memory for what is known of windows; those longest not asked for are forgotten.
 _MEMORY = 1 << 26
@@ -52,11 +57,12 @@ _MEMORY = 1 << 26
 # Endings tried for one way of cutting, where the first tokens depend on what follows.
 _TRIES = 16
 
-# Shapes of windows, with a next character each, whose ways to be cut are remembered.
-_MOST_SHAPES = 1 << 16
+# Shapes of windows whose ways to be cut are remembered, and the characters of the longest one.
+_MOST_SHAPES = 1 << 14
+_LONGEST_SHAPE = 48
 
-# Texts that are cut or encoded in one call.
-_BATCH = 1 << 14
+# Bytes of texts that are cut or encoded in one call.
+_BATCH = 1 << 22
 
 
 class LiveTokens:
@@ -76,12 +82,12 @@ class LiveTokens:
         common = program or scanning_program(PRETOKENIZERS["gpt4"])
         assert common is not None
         self._endings = TextEndings(common, tokenizer.tokens, depth=1 if program is None else 2)
-        self._states, self._kinds = self._describe(tokenizer.tokens)
+        self._describe(tokenizer.tokens)
         self._rows: OrderedDict[Window, npt.NDArray[np.int8]] = OrderedDict()
-        self._ways: dict[tuple[tuple[int, ...], int], int | None] = {}
+        self._ways: OrderedDict[bytes, npt.NDArray[np.int8]] = OrderedDict()
         self._most_rows = max(_MEMORY // max(len(tokenizer.tokens), 1), 64)
 
-    def after(self, window: Window, wanted: Ids | None = None) -> npt.NDArray[np.bool_]:
+    def after(self, window: Window, wanted: Ids | None = None) -> Flags:
         """Which tokens may follow, [V].
 
         Args:
@@ -90,11 +96,9 @@ class LiveTokens:
         """
         row = self._rows.get(window)
         if row is None:
-            row = np.where(self._states == _NO_TEXT, _DEAD, _UNKNOWN).astype(np.int8)
-            continuing = self._partial_of(window)
-            if continuing:
-                row = self._continuing_row()
-            self._rows[window] = row
+            inside = bool(partial_character(self._bytes_of(window)))
+            row = np.where(self._continuing if inside else self._beginning, _UNKNOWN, _DEAD)
+            row = self._rows[window] = row.astype(np.int8)
             if len(self._rows) > self._most_rows:
                 self._rows.popitem(last=False)
         else:
@@ -104,7 +108,7 @@ class LiveTokens:
         if len(open_ids):
             row[open_ids] = _DEAD
             row[self._live_among(window, open_ids)] = _LIVE
-        live: npt.NDArray[np.bool_] = row == _LIVE
+        live: Flags = row == _LIVE
         return live
 
     def ends(self, window: Window) -> bool:
@@ -159,225 +163,194 @@ class LiveTokens:
     def _live_among(self, window: Window, ids: Ids) -> Ids:
         """Those of `ids` that may follow. None is known to be no text."""
         data = self._bytes_of(window)
-        if self._program is None or partial_character(data) or not window:
-            return self._search(window, data, ids, frozenset())
-        text = data.decode()
-        certain = set()
-        found: list[Ids] = []
-        searched = [ids[self._kinds[ids] == _NO_KIND]]
-        kinds = [kind for kind in np.unique(self._kinds[ids]).tolist() if kind != _NO_KIND]
-        ways = self._ways_before(text, kinds)
-        for kind in kinds:
-            group = ids[self._kinds[ids] == kind]
-            if ways[kind] is None:
-                # A new pretoken begins here: what may come is what may begin a text.
-                if self._starts_with(text + self._endings.of_kind(kind), window):
-                    found.append(group[self.after((), group)[group]])
-            else:
-                searched.append(group)
-                if self.tokenizer.prefix_closed and ways[kind] == 1:
-                    certain.add(kind)
-        found.append(self._search(window, data, np.concatenate(searched), frozenset(certain)))
-        return np.concatenate(found)
+        if self._program is None or not window or partial_character(data):
+            return self._search(window, data, ids, certain=np.zeros(_NO_KIND + 1, np.bool_))
+        ways = self._ways_to_cut(data.decode())
+        anew = ways[self._kinds[ids]] == _ANEW
+        begin = np.zeros(_NO_KIND + 1, np.bool_)
+        kinds = np.unique(self._kinds[ids[anew]])
+        if len(kinds):
+            followers = [self._endings.of_kind(kind) for kind in kinds.tolist()]
+            begin[kinds] = self._begins(
+                data, followers, window[:-1], np.full(len(kinds), window[-1])
+            )
+        # Behind a boundary may come what may begin a text.
+        fresh = ids[anew & begin[self._kinds[ids]]]
+        found = fresh[self.after((), fresh)[fresh]] if len(fresh) else fresh
+        certain = (ways == _ONE) & self.tokenizer.prefix_closed
+        return np.concatenate([found, self._search(window, data, ids[~anew], certain)])
 
-    def _ways_before(self, text: str, kinds: Sequence[int]) -> dict[int, int | None]:
-        """For each kind of next character, in how many ways `text` itself can be cut.
+    def _ways_to_cut(self, text: str) -> npt.NDArray[np.int8]:
+        """For each kind of next character, in what ways `text` itself can be cut.
 
-        None if its end is a boundary for certain, with all before it. A regex sees nothing but
-        kinds, so texts of the same kinds have the same answer.
+        A regex sees nothing but kinds, so texts of the same kinds have the same answer.
         """
-        assert self._reach is not None
-        shape = tuple(map(self._endings.kind_of, text))
-        size = len(text.encode())
-        texts, owners = [], []
-        for kind in kinds:
-            if (shape, kind) in self._ways:
-                continue
-            followed = text + self._endings.of_kind(kind)
-            if len(text) in self._reach.settled(followed):
-                self._ways[shape, kind] = None
-                continue
-            endings = self._endings.after(followed.encode()[-1])
-            texts += [followed + ending for ending in endings]
-            owners += [kind] * len(endings)
-        different: dict[int, set[tuple[int, ...]]] = {}
-        for kind, cuts in zip(owners, self._boundaries(texts), strict=True):
-            different.setdefault(kind, set()).add(tuple(cut for cut in cuts if cut <= size))
-        for kind, found in different.items():
-            self._ways[shape, kind] = len(found)
-        ways = {kind: self._ways[shape, kind] for kind in kinds}
-        while len(self._ways) > _MOST_SHAPES:
-            self._ways.pop(next(iter(self._ways)))
+        shape = bytes(map(self._endings.kind_of, text))
+        ways = self._ways.get(shape)
+        if ways is not None:
+            self._ways.move_to_end(shape)
+            return ways
+        data = text.encode()
+        tails, owners = self._followers
+        texts = np.bincount(owners, minlength=_NO_KIND + 1)
+        cut_here = np.zeros((_NO_KIND + 1, len(data) + 1), np.int64)
+        cuts, numbers = self._boundaries(data, tails)
+        inside = cuts <= len(data)
+        np.add.at(cut_here, (owners[numbers[inside]], cuts[inside]), 1)
+        always = cut_here == texts[:, None]
+        in_one_way = (always | (cut_here == 0)).all(axis=1) & (texts > 0)
+        ways = np.where(in_one_way, np.where(always[:, -1], _ANEW, _ONE), _SEVERAL).astype(np.int8)
+        if len(shape) <= _LONGEST_SHAPE:
+            self._ways[shape] = ways
+            if len(self._ways) > _MOST_SHAPES:
+                self._ways.popitem(last=False)
         return ways
 
-    def _search(self, window: Window, data: bytes, ids: Ids, certain: frozenset[int]) -> Ids:
+    def _search(self, window: Window, data: bytes, ids: Ids, certain: Flags) -> Ids:
         """Those of `ids` for which a text is found.
 
         Args:
             data: bytes of the window.
-            certain: kinds of a token's first character for which the window is cut in one way
+            certain: [kinds] of a token's first character: whether the window is cut in one way
                 only, under an encoder whose pretokens are prefix-closed.
         """
-        live: list[int] = []
-        failed: list[tuple[int, bytes, bytes]] = []
-        texts, tokens, wholes = [], [], []
-        for number in ids.tolist():
-            candidate = data + self.tokenizer.tokens[number]
-            partial = partial_character(candidate)
-            if partial is None:
-                continue
-            whole = candidate[: len(candidate) - len(partial)].decode()
-            if partial:
-                endings = self._endings.completing(partial)
-                if not endings:
-                    continue
-                whole += endings[0]
-            texts.append(whole)
-            tokens.append(number)
-            wholes.append((number, candidate, partial))
-        for entry, right in zip(wholes, self._begin_with(texts, window, tokens), strict=True):
-            if right:
-                live.append(entry[0])
-            else:
-                failed.append(entry)
-        failed = self._undecided(failed, len(data), certain)
-        texts, tokens = [], []
-        for number, candidate, partial in failed:
-            for text in self._other_texts(window, number, candidate, partial):
-                texts.append(text)
-                tokens.append(number)
-        right = self._begin_with(texts, window, tokens)
-        live += {number for number, well in zip(tokens, right, strict=True) if well}
-        return np.array(sorted(live), np.int64)
-
-    def _undecided(
-        self, failed: list[tuple[int, bytes, bytes]], size: int, certain: frozenset[int]
-    ) -> list[tuple[int, bytes, bytes]]:
-        """Without those that no ending can help.
-
-        The window is cut in one way, and the token itself is not cut. Whatever follows, the
-        pretoken that the token lies in has the same bytes up to the token's end as it has here,
-        where they were encoded otherwise; and prefix-closed pretokens begin alike.
-        """
-        if not certain:
-            return failed
-        doubtful = [
-            partial == b"" and self._kinds[number] in certain for number, _, partial in failed
-        ]
-        cuts = self._boundaries(
-            [entry[1].decode() for entry, is_so in zip(failed, doubtful, strict=True) if is_so]
-        )
-        kept = []
-        at = 0
-        for entry, is_so in zip(failed, doubtful, strict=True):
-            if is_so:
-                inside = any(size < cut < len(entry[1]) for cut in cuts[at])
-                at += 1
-                if not inside:
-                    continue
-            kept.append(entry)
-        return kept
-
-    def _other_texts(
-        self, window: Window, number: int, candidate: bytes, partial: bytes
-    ) -> list[str]:
-        """Texts that may be encoded with the window and this token first; the first one is not."""
-        if partial:
-            endings = self._endings.completing(partial)
+        inside = partial_character(data)
+        if inside:
+            endings = {
+                number: self._endings_of(inside + self.tokenizer.tokens[number])
+                for number in ids.tolist()
+            }
+            ids = np.array([number for number, some in endings.items() if some], np.int64)
+            tails = [self.tokenizer.tokens[number] + endings[number][0] for number in ids.tolist()]
         else:
-            endings = self._endings.after(candidate[-1])
-        whole = candidate[: len(candidate) - len(partial)].decode()
+            tails = [self._texts[number] for number in ids.tolist()]
+        right = self._begins(data, tails, window, ids)
+        live = [ids[right]]
+        failed, tails = ids[~right], [tails[at] for at in np.flatnonzero(~right).tolist()]
+        # Of these no ending can help some: the window is cut in one way, and the token is not cut
+        # at all. Whatever follows, the pretoken that the token lies in has the same bytes up to
+        # the token's end as it has here, where they were encoded otherwise; and prefix-closed
+        # pretokens begin alike.
+        doubtful = ~(certain[self._kinds[failed]] & self._whole[failed])
+        if not doubtful.all():
+            cuts, numbers = self._boundaries(data, tails)
+            ends = len(data) + np.fromiter(map(len, tails), np.int64, len(tails))
+            doubtful[numbers[(cuts > len(data)) & (cuts < ends[numbers])]] = True
+        texts: list[bytes] = []
+        numbers = []
+        for number in failed[doubtful].tolist():
+            token = self.tokenizer.tokens[number]
+            some = endings[number] if inside else self._endings_of(token)
+            others = self._other_endings(window, data + token, number, some)
+            texts += [token + ending for ending in others]
+            numbers += [number] * len(others)
+        owners = np.array(numbers, np.int64)
+        live.append(owners[self._begins(data, texts, window, owners)])
+        return np.unique(np.concatenate(live))
+
+    def _endings_of(self, written: bytes) -> tuple[bytes, ...]:
+        """What may follow these bytes, the first of it first; nothing if no UTF-8 begins so."""
+        partial = partial_character(written)
+        if partial is None:
+            return ()
+        if partial:
+            return self._endings.completing(partial)
+        return self._endings.after(written[-1])
+
+    def _other_endings(
+        self, window: Window, written: bytes, number: int, endings: Sequence[bytes]
+    ) -> list[bytes]:
+        """Those that may make the token live where the first one does not.
+
+        Args:
+            written: bytes of the window and of token `number`.
+        """
         if self._program is None:
-            return [whole + ending for ending in endings[1:]]
-        allowed = {0}
-        for one in (*window, number):
-            allowed.add(max(allowed) + len(self.tokenizer.tokens[one]))
+            return list(endings[1:])
         closed = self.tokenizer.prefix_closed
-        size = len(candidate)
-        by_cut: dict[tuple[int, ...], list[int]] = {}
-        cuts = self._boundaries([whole + ending for ending in endings])
-        for at, ends in enumerate(cuts):
-            # Whether the pretoken ends here, too, matters only where it is not prefix-closed.
-            inside = tuple(cut for cut in ends if cut < size or (cut == size and not closed))
-            if allowed.issuperset(inside):
-                by_cut.setdefault(inside, []).append(at)
-        texts = []
-        for group in by_cut.values():
-            chosen = group if len(group) <= _TRIES else group[:: -(-len(group) // _TRIES)]
+        sizes = [len(self.tokenizer.tokens[one]) for one in (*window, number)]
+        allowed = {0, *np.cumsum(sizes).tolist()}
+        cuts, owners = self._boundaries(written, endings)
+        # Whether the pretoken ends here, too, matters only where it is not prefix-closed.
+        inside = cuts < len(written) + (not closed)
+        cuts_of: list[list[int]] = [[] for _ in endings]
+        for at, cut in zip(owners[inside].tolist(), cuts[inside].tolist(), strict=True):
+            cuts_of[at].append(cut)
+        by_cuts: dict[tuple[int, ...], list[int]] = {}
+        for at, some in enumerate(cuts_of):
+            if allowed.issuperset(some):
+                by_cuts.setdefault(tuple(some), []).append(at)
+        chosen: list[int] = []
+        for group in by_cuts.values():
             if closed:
-                apart = [
-                    at for at in group if self._is_apart(candidate[-1], endings[at], len(partial))
-                ]
                 # Up to a token boundary all of them are encoded alike: one try will do.
-                chosen = apart[:1] or group
-            texts += [whole + endings[at] for at in chosen if at > 0]
-        return texts
+                apart = [at for at in group if self._endings.is_apart(written[-1], endings[at])]
+                chosen += apart[:1] or group
+            else:
+                chosen += group if len(group) <= _TRIES else group[:: -(-len(group) // _TRIES)]
+        return [endings[at] for at in chosen if at > 0]
 
-    def _is_apart(self, last_byte: int, ending: str, skipped: int) -> bool:
-        following = ending.encode()[skipped:]
-        return not following or not self._endings.joined[last_byte, following[0]]
-
-    def _begin_with(
-        self, texts: Sequence[str], window: Window, tokens: Sequence[int]
-    ) -> list[bool]:
-        """Whether each text is encoded with the window and its token first."""
-        right = []
-        size, head = len(window), list(window)
-        for at in range(0, len(texts), _BATCH):
-            encoded = self.tokenizer.encode_batch(texts[at : at + _BATCH])
-            right += [
-                len(ids) > size and ids[size] == token and list(ids[:size]) == head
-                for ids, token in zip(encoded, tokens[at : at + _BATCH], strict=True)
-            ]
+    def _begins(self, data: bytes, tails: Sequence[bytes], window: Window, tokens: Ids) -> Flags:
+        """Whether `data` with each tail is encoded with the window first and then its token."""
+        right = np.zeros(len(tails), np.bool_)
+        for first, texts, text_ends in _laid(data, tails):
+            ids, ends = self.tokenizer.encode_utf8(texts, text_ends)
+            starts = np.concatenate([[0], ends[:-1]])
+            rows = np.flatnonzero(ends - starts > len(window))
+            for place, wanted in ((len(window), tokens[first + rows]), *enumerate(window)):
+                fits = ids[starts[rows] + place] == wanted
+                rows = rows[fits]
+            right[first + rows] = True
         return right
 
-    def _starts_with(self, text: str, window: Window) -> bool:
-        ids = self.tokenizer.encode_batch([text])[0]
-        return list(ids[: len(window)]) == list(window)
-
-    def _boundaries(self, texts: Sequence[str]) -> list[list[int]]:
-        """Where the pretokens of each text end, in bytes."""
+    def _boundaries(self, data: bytes, tails: Sequence[bytes]) -> tuple[Ids, Ids]:
+        """Where the pretokens of `data` with each tail end, in bytes; of which tail each is."""
         assert self._program is not None
-        found: list[list[int]] = []
-        for at in range(0, len(texts), _BATCH):
-            encoded = [text.encode() for text in texts[at : at + _BATCH]]
-            data = np.frombuffer(b"".join(encoded), np.uint8)
-            sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
-            text_ends = np.cumsum(sizes)
-            ends, groups = self._program.split(data, text_ends)
-            local = ends - np.repeat(text_ends - sizes, np.diff(groups))
-            flat, bounds = local.tolist(), groups.tolist()
-            found += [flat[a:b] for a, b in pairwise(bounds)]
-        return found
+        cuts, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for first, texts, text_ends in _laid(data, tails):
+            ends, groups = self._program.split(texts, text_ends)
+            owners = np.repeat(np.arange(len(text_ends)), np.diff(groups))
+            starts = np.concatenate([[0], text_ends[:-1]])
+            cuts.append(ends - starts[owners])
+            numbers.append(first + owners)
+        return np.concatenate(cuts), np.concatenate(numbers)
 
-    def _describe(
-        self, tokens: Sequence[bytes]
-    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
-        """Of each token: whether a text can begin with it; the kind of its first character."""
-        states = np.full(len(tokens), _NO_TEXT, np.int8)
-        kinds = np.full(len(tokens), _NO_KIND, np.int64)
+    def _describe(self, tokens: Sequence[bytes]) -> None:
+        """What each token is by itself, and what can be said of all windows alike."""
+        self._beginning = np.zeros(len(tokens), np.bool_)
+        self._continuing = np.zeros(len(tokens), np.bool_)
+        self._whole = np.zeros(len(tokens), np.bool_)
+        self._kinds = np.full(len(tokens), _NO_KIND, np.int64)
+        self._texts = [b""] * len(tokens)
         for number, token in enumerate(tokens):
             if not token or number in self.tokenizer.special_ids:
                 continue
-            partial = partial_character(token)
-            if partial is None:
+            self._continuing[number] = token[0] & 0xC0 == 0x80
+            endings = self._endings_of(token)
+            if not endings:
                 continue
-            states[number] = _PARTIAL if partial else _WHOLE
-            if len(partial) < len(token):
-                first = token[: len(token) - len(partial)].decode()[0]
-                kinds[number] = self._endings.kind_of(first)
-        return states, kinds
-
-    def _continuing_row(self) -> npt.NDArray[np.int8]:
-        """Inside of a character only tokens that go on with it are in question."""
-        row = np.full(len(self.tokenizer.tokens), _DEAD, np.int8)
-        for number, token in enumerate(self.tokenizer.tokens):
-            if token and token[0] & 0xC0 == 0x80 and number not in self.tokenizer.special_ids:
-                row[number] = _UNKNOWN
-        return row
-
-    def _partial_of(self, window: Window) -> bytes:
-        return partial_character(self._bytes_of(window)) or b""
+            self._beginning[number] = True
+            self._texts[number] = token + endings[0]
+            self._whole[number] = partial_character(token) == b""
+            first = token[: len(token) - len(partial_character(token) or b"")].decode()[:1]
+            if first and self._endings.kind_of(first) in self._endings.kinds:
+                self._kinds[number] = self._endings.kind_of(first)
+        characters = {kind: self._endings.of_kind(kind) for kind in self._endings.kinds}
+        following = {
+            kind: [one + ending for ending in self._endings.after(one[-1])]
+            for kind, one in characters.items()
+        }
+        owners = [kind for kind, some in following.items() for _ in some]
+        self._followers = list(chain.from_iterable(following.values())), np.array(owners, np.int64)
 
     def _bytes_of(self, window: Window) -> bytes:
         return b"".join(self.tokenizer.tokens[number] for number in window)
+
+
+def _laid(data: bytes, tails: Sequence[bytes]) -> Iterator[tuple[int, npt.NDArray[np.uint8], Ids]]:
+    """Texts, which are `data` with a tail each, end to end: (number of the first, bytes, ends)."""
+    step = max(_BATCH // (len(data) + 8), 1)
+    for first in range(0, len(tails), step):
+        some = tails[first : first + step]
+        sizes = len(data) + np.fromiter(map(len, some), np.int64, len(some))
+        yield first, np.frombuffer(data + data.join(some), np.uint8), np.cumsum(sizes)

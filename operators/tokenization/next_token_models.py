@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -36,30 +35,6 @@ class TextModel(Protocol):
 
     def running_log_probabilities(self, ids: Sequence[int]) -> Iterator[LogProbabilities]:
         """Log-probabilities [V] before the first id, after it, ... and after the last one."""
-
-
-class MarkovTokens:
-    """A first-order Markov chain over tokens, for tests and demonstrations.
-
-    Args:
-        start: [V] probabilities of the first token.
-        transitions: [V, V] of the token in the column after the one in the row.
-
-    Raises:
-        ValueError: if a distribution does not sum to 1.
-    """
-
-    def __init__(self, start: npt.ArrayLike, transitions: npt.ArrayLike) -> None:
-        rows = np.vstack([np.asarray(start, np.float64), np.asarray(transitions, np.float64)])
-        wrong = np.flatnonzero(~np.isclose(rows.sum(axis=1), 1) | np.any(rows < 0, axis=1))
-        if len(wrong):
-            raise ValueError(f"row {wrong[0]} (0 is the start) is not a distribution")
-        with np.errstate(divide="ignore"):
-            self._rows: LogProbabilities = np.log(rows)
-
-    def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> LogProbabilities:
-        """See `NextTokenModel`."""
-        return self._rows[[1 + sequence[-1] if len(sequence) else 0 for sequence in sequences]]
 
 
 class CausalLanguageModel:
@@ -147,7 +122,7 @@ class CausalLanguageModel:
         if shared == 0:
             self._cache = DynamicCache() if self._uses_cache else None
         elif shared < len(self._cached):
-            _cut_back(self._cache, len(self._cached), shared)
+            self._cache.crop(shared - len(self._cached))  # negative: so many go
         new_ids = torch.tensor([seen[shared:]], device=self._model.device)
         with torch.no_grad():
             logits: Tensor = self._model(
@@ -158,9 +133,3 @@ class CausalLanguageModel:
         self.tokens_read += len(seen) - shared
         rows = logits[0, -wanted:].double().log_softmax(dim=-1).cpu().numpy()
         return np.asarray(rows, np.float64)
-
-
-def _cut_back(cache: Any, length: int, kept: int) -> None:
-    """Keep the first positions. Versions of Transformers ask for what is kept or what goes."""
-    takes_removed = "tokens_to_remove" in signature(cache.crop).parameters
-    cache.crop(length - kept if takes_removed else kept)

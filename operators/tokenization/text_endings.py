@@ -27,7 +27,7 @@ _LAST = 0x10FFFF
 
 
 class TextEndings:
-    """Continuations for one regex and one vocabulary.
+    """Continuations for one regex and one vocabulary, as UTF-8.
 
     Args:
         program: whose kinds of characters are told apart.
@@ -40,24 +40,24 @@ class TextEndings:
         self._kinds = program.kinds
         self._depth = depth
         self._bytes = frozenset(token[0] for token in tokens if len(token) == 1)
-        self.joined = np.zeros((256, 256), np.bool_)
+        self._joined = np.zeros((256, 256), np.bool_)
         for token in tokens:
             raw = np.frombuffer(token, np.uint8)
-            self.joined[raw[:-1], raw[1:]] = True
+            self._joined[raw[:-1], raw[1:]] = True
         self._choices = self._characters_by_kind()
-        self._after: dict[int, tuple[str, ...]] = {}
-        self._completing: dict[bytes, tuple[str, ...]] = {}
+        self._after: dict[int, tuple[bytes, ...]] = {}
+        self._completing: dict[bytes, tuple[bytes, ...]] = {}
 
     @property
-    def kinds(self) -> Sequence[int]:
+    def kinds(self) -> frozenset[int]:
         """The kinds that have a character which can be encoded."""
-        return tuple(self._choices)
+        return frozenset(self._choices)
 
     def kind_of(self, character: str) -> int:
         """The kind of a character."""
         return int(self._kinds[ord(character)])
 
-    def of_kind(self, kind: int, last_byte: int | None = None) -> str:
+    def of_kind(self, kind: int, last_byte: int | None = None) -> bytes:
         """A character of a kind, apart from `last_byte` if there is such a one."""
         choice = self._choices[kind]
         if last_byte is not None:
@@ -66,56 +66,54 @@ class TextEndings:
                     return character
         return choice[0]
 
-    def is_apart(self, last_byte: int, ending: str) -> bool:
+    def is_apart(self, last_byte: int, ending: bytes) -> bool:
         """Whether a token boundary must lie before the ending, after that byte."""
-        return not ending or not self.joined[last_byte, ending.encode()[0]]
+        return not ending or not self._joined[last_byte, ending[0]]
 
-    def after(self, last_byte: int) -> tuple[str, ...]:
-        """What may follow a whole character that ends with this byte; "" comes first."""
+    def after(self, last_byte: int) -> tuple[bytes, ...]:
+        """What may follow a whole character that ends with this byte; b"" comes first."""
         if last_byte not in self._after:
-            endings = [""]
+            endings = [b""]
             for kind, choice in self._choices.items():
                 first = self.of_kind(kind, last_byte)
                 # Where all may merge with what stands before, each may merge differently.
                 for character in (first,) if self.is_apart(last_byte, first) else choice:
                     endings.append(character)
                     seconds = self._choices if self._depth > 1 else (kind,)
-                    before = character.encode()[-1]
-                    endings += [character + self.of_kind(second, before) for second in seconds]
+                    endings += [character + self.of_kind(one, character[-1]) for one in seconds]
             self._after[last_byte] = tuple(endings)
         return self._after[last_byte]
 
-    def completing(self, partial: bytes) -> tuple[str, ...]:
-        """Characters that begin with these bytes, 1 to 3 of a longer one, and what may follow.
+    def completing(self, partial: bytes) -> tuple[bytes, ...]:
+        """Rests of characters that begin with these 1 to 3 bytes, and what may follow.
 
         Every byte that can come next appears with every kind of character that it can lead to.
         Those that a boundary must come before stand first, and all single characters before the
         longer endings.
         """
         if partial not in self._completing:
-            heads = [
-                character
-                for character in map(chr, _first_of_each_kind(partial, self._kinds.tobytes()))
-                if self._bytes.issuperset(character.encode()[len(partial) :])
+            rests = [
+                (kind, rest)
+                for kind, rest in _completions(partial, self._kinds.tobytes())
+                if self._bytes.issuperset(rest)
             ]
-            heads.sort(key=lambda head: self.joined[partial[-1], head.encode()[len(partial)]])
-            longer, seen = [], set()
-            for head in heads:
-                kind = self.kind_of(head)
-                if kind not in seen:
-                    seen.add(kind)
-                    following = self.after(head.encode()[-1])
-                    longer += [head + end for end in following if len(end) == 1]
-            self._completing[partial] = (*heads, *longer)
+            rests.sort(key=lambda one: not self.is_apart(partial[-1], one[1]))
+            first_of_kind = dict(reversed(rests))
+            longer = [
+                rest + self.of_kind(following, rest[-1])
+                for rest in first_of_kind.values()
+                for following in self._choices
+            ]
+            self._completing[partial] = (*(rest for _, rest in rests), *longer)
         return self._completing[partial]
 
-    def _characters_by_kind(self) -> dict[int, tuple[str, ...]]:
+    def _characters_by_kind(self) -> dict[int, tuple[bytes, ...]]:
         """Those first that begin with a byte which few others come before inside of a token."""
-        followed = self.joined.sum(axis=0)
+        followed = self._joined.sum(axis=0)
         choices = {}
         for kind, characters in _characters_of(self._kinds.tobytes()).items():
-            usable = [one for one in characters if self._bytes.issuperset(one.encode())]
-            usable.sort(key=lambda one: int(followed[one.encode()[0]]))
+            usable = [one for one in map(str.encode, characters) if self._bytes.issuperset(one)]
+            usable.sort(key=lambda one: int(followed[one[0]]))
             if usable:
                 choices[kind] = tuple(usable[:_CHOICE])
         return choices
@@ -175,8 +173,8 @@ def _characters_of(kinds: bytes) -> dict[int, list[str]]:
 
 
 @lru_cache(maxsize=2048)
-def _first_of_each_kind(partial: bytes, kinds: bytes) -> tuple[int, ...]:
-    """Code points that begin with `partial`: one for each next byte and kind."""
+def _completions(partial: bytes, kinds: bytes) -> tuple[tuple[int, bytes], ...]:
+    """(kind, rest) of characters that begin with `partial`: one for each next byte and kind."""
     table = np.frombuffer(kinds, np.uint8)
     low, high = _range(partial)
     points = np.arange(low, high + 1)
@@ -185,7 +183,9 @@ def _first_of_each_kind(partial: bytes, kinds: bytes) -> tuple[int, ...]:
     following = points >> (6 * (missing - 1))
     keys = following.astype(np.int64) * 256 + table[points]
     _, first = np.unique(keys, return_index=True)
-    return tuple(int(points[at]) for at in first)
+    return tuple(
+        (int(table[point]), chr(point).encode()[len(partial) :]) for point in points[first].tolist()
+    )
 
 
 def _range(partial: bytes) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import pytest
 from byte_oracles import END_OF_TEXT, hub_bpe, our_tokenizer
 
+from operators.tokenization.byte_tokenizer import HubByteTokenizer
 from operators.tokenization.cover_tokenizer import CoverTokenizer, cover_tokenizer
 from operators.tokenization.pretokenization import PRETOKENIZERS
 
@@ -43,6 +44,10 @@ def test_transformers_tokenizers_are_taken_too():
 
     wrapped = to_transformers(hub_bpe(TEXTS, 280), END_OF_TEXT)
     assert cover_tokenizer(wrapped).encode("the") == hub_bpe(TEXTS, 280).encode("the").ids
+
+
+def test_an_adapted_tokenizer_of_the_hub_keeps_its_regex():
+    assert cover_tokenizer(HubByteTokenizer(hub_bpe(TEXTS, 280))).pattern is not None
 
 
 def test_a_cover_tokenizer_is_itself():

@@ -7,6 +7,7 @@ import pytest
 from byte_oracles import (
     BruteForce,
     CorpusModel,
+    MarkovTokens,
     NoisyModel,
     greedy_tokenizer,
     hub_bpe,
@@ -19,7 +20,6 @@ from hypothesis import strategies as st
 from operators.tokenization.cover_tokenizer import CoverTokenizer, cover_tokenizer
 from operators.tokenization.exact_bytes import END, ByteStream, next_byte_distribution
 from operators.tokenization.live_tokens import LiveTokens
-from operators.tokenization.next_token_models import MarkovTokens
 from operators.tokenization.pretokenization import PRETOKENIZERS
 
 AWKWARD = st.text(alphabet=" \n'arestl1é中\u3000😀!", max_size=12)
