@@ -30,7 +30,9 @@ CharacterPerturbation = Literal["replace_characters", "delete_characters"]
 Perturbation = WordPerturbation | CharacterPerturbation
 PERTURBATIONS: tuple[str, ...] = (*get_args(WordPerturbation), *get_args(CharacterPerturbation))
 
-# Bounded repetitions and look-behinds keep the search linear in runs without a space.
+# Bounded repetitions and look-behinds keep the search linear in runs without a space: a chain such
+# as a.b.c is looked at from its beginning only.
+_CHAIN = r"(?<!\w)(?<!\w\.)\w++(?:\.\w++)*+"
 PROTECTED = "|".join(
     (
         r"(?s:```.*?(?:```|\Z))",  # a fenced block of code
@@ -39,11 +41,11 @@ PROTECTED = "|".join(
         r"[^\s@<>]{1,64}@[^\s@<>]+\.[^\s@<>]+",  # e-mail addresses
         r"</?\p{L}[^<>\n]{0,200}>",  # tags
         r"\\\p{L}+",  # LaTeX commands
-        r"\w+(?:\.\w+)*(?:::|->)\S+",  # scopes and members
-        r"\w+(?:\.\w+)*\([^\s()]*\)",  # calls: f(x), np.mean()
+        _CHAIN + r"(?:::|->)\S+",  # scopes and members
+        _CHAIN + r"\([^\s()]*\)",  # calls: f(x), np.mean()
         r"\w*_\w*",  # snake_case
         r"\p{Ll}+\p{Lu}\w*",  # camelCase
-        r"(?<![\w/-])(?:[\w-]*/)+[\w-]*\.\w+",  # paths
+        r"(?<![\w/-])(?:[\w-]*+/)++[\w-]*+\.\w+",  # paths
         r"[\p{L}\p{M}\d]*\d[\p{L}\p{M}\d]*",  # digits, and what is written together with them
     )
 )
@@ -189,7 +191,8 @@ def _perturb_words(
     lots = generator.random(len(eligible))
     choices = generator.integers(0, 2**63, len(eligible))
     drawn = np.flatnonzero(lots < rate).tolist()
-    pieces, done, changed = [], 0, 0
+    pieces: list[str] = []
+    done = changed = 0
     for place in drawn:
         start, end = eligible[place]
         word = text[start:end]

@@ -109,12 +109,9 @@ def plan_rows(
     for new_id, old_id in specials.items():
         copies[new_id] = old_id
         origins[new_id] = _SPECIAL
+    special = set(old.special_ids)
     ordinary = np.array(
-        sorted(
-            number
-            for number, token in enumerate(old.tokens)
-            if token and number not in set(old.special_ids)
-        ),
+        [number for number, token in enumerate(old.tokens) if token and number not in special],
         dtype=np.int64,
     )
     groups = np.full(size, _ALL, dtype=np.int64)

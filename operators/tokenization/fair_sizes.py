@@ -153,9 +153,11 @@ def choose_target(
         if reference not in tokens:
             raise ValueError(f"the reference {reference!r} is not among {sorted(tokens)}")
         return float(tokens[reference])
-    if isinstance(target, str) or not target > 0:
+    # A word from elsewhere may be neither of the two.
+    wanted = float(target) if isinstance(target, int | float) else float("nan")
+    if not wanted > 0:
         raise ValueError(f"target is {target!r}, but must be 'median', 'reference' or > 0")
-    return float(target)
+    return wanted
 
 
 def fair_sizes(

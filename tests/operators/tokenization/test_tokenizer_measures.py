@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.tokenization import (
+    TokenizerConfig,
     TokenizerMeasures,
     byte_premiums,
     measure,
@@ -22,7 +23,7 @@ GPT2_TOKENS = {"eng_Latn": 52567, "deu_Latn": 112600, "mya_Mymr": 887930}
 
 @pytest.fixture(scope="module")
 def byte_tokenizer():
-    return train_tokenizer([], algorithm="bpe", vocab_size=257)
+    return train_tokenizer([], TokenizerConfig(algorithm="bpe", vocab_size=257))
 
 
 def test_token_premiums_are_those_of_the_paper():
