@@ -27,21 +27,33 @@ def megabytes(texts: Sequence[str]) -> float:
     return sum(len(text.encode()) for text in texts) / 1e6
 
 
-def beside(texts: Sequence[str], what: str, tokenizer: Tokenizer) -> str:
-    """A row: lists of ids of all texts, on all cores."""
+def beside(texts: Sequence[str], what: str, tokenizer: Tokenizer) -> list[str]:
+    """Rows: lists of ids of all texts, on all cores; theirs with offsets, and without ("fast")."""
     theirs = tokenizer.to_hf()
     size = megabytes(texts)
-    mine, other = [], []
-    for _ in range(ROUNDS + 1):
-        seconds, ids = wall_seconds(lambda: tokenizer.encode_batch(texts))
-        mine.append(size / seconds)
-        seconds, rows = wall_seconds(
-            lambda: [e.ids for e in theirs.encode_batch(texts, add_special_tokens=False)]
-        )
-        other.append(size / seconds)
-        assert ids == rows, "other ids"
+    calls = {
+        "ours": lambda: tokenizer.encode_batch(texts),
+        "tokenizers": lambda: [
+            encoding.ids for encoding in theirs.encode_batch(texts, add_special_tokens=False)
+        ],
+        "tokenizers, fast": lambda: [
+            encoding.ids for encoding in theirs.encode_batch_fast(texts, add_special_tokens=False)
+        ],
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in calls}
+    expected = tokenizer.encode_batch(texts)
     # The first round warms the caches of both.
-    return row(f"BPE, {what}, {size:.1f} MB, all cores", mine[1:], "tokenizers", other[1:], "MB/s")
+    for _ in range(ROUNDS + 1):
+        for name, call in calls.items():
+            seconds, ids = wall_seconds(call)
+            speeds[name].append(size / seconds)
+            assert ids == expected, "other ids"
+            del ids
+    ours = speeds.pop("ours")[1:]
+    return [
+        row(f"BPE, {what}, {size:.1f} MB, all cores", ours, name, other[1:], "MB/s")
+        for name, other in speeds.items()
+    ]
 
 
 def one_core(texts: Sequence[str], what: str, tokenizer: Tokenizer) -> list[str]:
@@ -71,8 +83,8 @@ def measure() -> str:
     english = train_tokenizer(chapters, config)
     every = train_tokenizer(sentences, config)
     rows = [
-        beside(paragraphs, "paragraphs of English books", english),
-        beside(sentences, "sentences in 60 languages", every),
+        *beside(paragraphs, "paragraphs of English books", english),
+        *beside(sentences, "sentences in 60 languages", every),
     ]
     lines = one_core(paragraphs, "English books", english)
     lines += one_core(sentences, "60 languages", every)

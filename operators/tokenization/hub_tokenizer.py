@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from operators.tokenization.pretokenization import PRETOKENIZERS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from tokenizers.pre_tokenizers import PreTokenizer
 
 # A word longer than that is unknown to the library's WordPiece; here no word is.
 _ANY_LENGTH = 2**31 - 1
@@ -53,7 +54,7 @@ def to_hub(model: TokenizerModel, encoder: str | None = None) -> Tokenizer:
             lengths = np.array([len(model.tokens[result]) for result in merges[:, 2]], np.int64)
             merges = merges[np.argsort(-lengths, kind="stable")]
         pairs = [(written[left], written[right]) for left, right, _ in merges.tolist()]
-        spells = models.BPE(vocabulary, pairs)
+        spells: Any = models.BPE(vocabulary, pairs)
     elif name == "greedy":
         spells = models.WordPiece(
             vocabulary,
@@ -78,7 +79,7 @@ def to_hub(model: TokenizerModel, encoder: str | None = None) -> Tokenizer:
     return tokenizer
 
 
-def _byte_level(pretokenizer: str) -> object:
+def _byte_level(pretokenizer: str) -> PreTokenizer:
     """What cuts as ours does, matches and what lies between them, and writes bytes as characters.
 
     Raises:

@@ -14,13 +14,13 @@ from itertools import pairwise
 import numpy as np
 
 from operators.tokenization.bpe_training import train_bpe
-from operators.tokenization.config import TokenizerConfig
+from operators.tokenization.config import Conventions, TokenizerConfig
 from operators.tokenization.model import TokenizerModel
 from operators.tokenization.picky_encoding import merge_encoder
 from operators.tokenization.pretokenization import count_pretokens, to_utf8
 from operators.tokenization.symbols import WORD_END, alphabet, symbols_of
 
-CONVENTIONS = "subword-nmt"
+CONVENTIONS: Conventions = "subword-nmt"
 SEPARATOR = "@@"
 _HEADER = "#version: 0.2"
 _STRIPPED = "\r\n "

@@ -185,7 +185,7 @@ class Tokenizer:
         ids = np.concatenate([np.empty(0, np.int32), *(block.ids for block in blocks)])
         return EncodedTexts(ids, np.cumsum(lengths))
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
         """The text of ids; the special token is written out.
 
         Ids that end inside of a character give U+FFFD in its place.
@@ -195,7 +195,7 @@ class Tokenizer:
         """
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
-    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+    def decode_bytes(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> bytes:
         """The bytes of ids, whether they are UTF-8 or not.
 
         Raises:
@@ -341,4 +341,5 @@ def _cuts(lengths: npt.NDArray[np.int64], workers: int) -> list[int]:
     total = int(ends[-1]) if len(ends) else 0
     size = min(max(total // (4 * workers), _FEWEST_CHARACTERS), _MOST_CHARACTERS)
     steps = np.arange(size, total, size)
-    return np.unique([0, *(np.searchsorted(ends, steps) + 1), len(lengths)]).tolist()
+    cuts: list[int] = np.unique([0, *(np.searchsorted(ends, steps) + 1), len(lengths)]).tolist()
+    return cuts

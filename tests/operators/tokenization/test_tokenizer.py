@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from operators.tokenization import scanning_program
 from operators.tokenization.bpe_family import train_bpe_family
 from operators.tokenization.config import TokenizerConfig
 from operators.tokenization.pathpiece_vocabulary import pathpiece_vocabulary
+from operators.tokenization.picky_encoding import picky_encoder
 from operators.tokenization.pretokenization import PRETOKENIZERS, count_pretokens
+from operators.tokenization.symbols import symbols_of
 from operators.tokenization.tokenizer import EncodedTexts, Tokenizer, load_tokenizer
 
 TEXT = st.text(
@@ -327,8 +330,57 @@ def test_wrong_calls_are_named(bpe):
         tokenizer.encode("a", epoch=-1)
     with pytest.raises(ValueError, match="threads"):
         tokenizer.encode_batch(["a"], threads=0)
-    with pytest.raises(ValueError, match="'picky'"):
-        Tokenizer(train_bpe_family(
-            TokenizerConfig(algorithm="picky_bpe", vocab_size=50, conventions="picky"),
-            count_pretokens(["ab ab"], "picky"),
-        ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "conventions", "cure"),
+    [
+        ("bpe", "subword-nmt", r"use subword_nmt\.Segmenter\(model\), or .*conventions='bytes'"),
+        ("picky_bpe", "picky", r"use picky_encoding\.picky_encoder\(model\) .*conventions='bytes'"),
+    ],
+)
+def test_other_conventions_are_refused_with_what_encodes_by_them(
+    algorithm, conventions, cure, tmp_path
+):
+    config = TokenizerConfig(algorithm=algorithm, vocab_size=50, conventions=conventions)
+    model = train_bpe_family(config, count_pretokens(["ab ab"], conventions))
+    with pytest.raises(ValueError, match=f"'{conventions}' conventions: {cure}"):
+        Tokenizer(model)
+    model.save(tmp_path / "tokenizer.json")
+    with pytest.raises(ValueError, match=cure):
+        load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_picky_bpe_on_bytes_works_wholly(tmp_path):
+    tokenizer = Tokenizer(trained("picky_bpe", vocab_size=380, picky_threshold=0.3))
+    removed = tokenizer.model.removed
+    assert removed
+    assert tokenizer.vocab_size == len(tokenizer.tokens) == 380
+    # A removed token is spelled by others, alone and inside of text.
+    texts = [*(token.decode(errors="ignore") for token in removed), *TEXTS]
+    encoded = tokenizer.encode_batch(texts)
+    assert [tokenizer.decode(ids) for ids in encoded] == texts
+    assert max(map(max, filter(None, encoded))) < tokenizer.vocab_size
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = load_tokenizer(tmp_path / "tokenizer.json")
+    assert again.model == tokenizer.model
+    assert again.encode_batch(texts, threads=2) == encoded
+    # The ids of the corpus are those that its training ended with.
+    counts = count_pretokens(corpus(), "gpt2")
+    own = picky_encoder(tokenizer.model, whole_words=True)
+    _, ends = own.encode(*symbols_of(tokenizer.model)(counts.pretokens))
+    assert tokenizer.encode_arrays(corpus()).lengths.sum() == np.diff(ends) @ counts.counts
+    for encoder in ("longest_first", "pathpiece", "greedy"):
+        other = Tokenizer(tokenizer.model, encoder=encoder)
+        assert [other.decode(ids) for ids in other.encode_batch(texts)] == texts
+
+
+def test_the_configuration_s_switches_are_used_and_kept(tmp_path):
+    scored = unigram_of(trained("bpe"))
+    drawing = replace(scored.config, encoder="unigram_sampled", power=0.2)
+    tokenizer = Tokenizer(replace(scored, config=drawing))
+    ids = tokenizer.encode_batch(TEXTS)
+    assert ids == Tokenizer(scored, encoder="unigram_sampled", power=0.2).encode_batch(TEXTS)
+    assert ids != Tokenizer(scored, encoder="unigram_sampled").encode_batch(TEXTS)
+    tokenizer.save(tmp_path / "tokenizer.json")
+    assert load_tokenizer(tmp_path / "tokenizer.json").encode_batch(TEXTS) == ids
