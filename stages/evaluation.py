@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
 from stages.kinds import METRICS
-from stages.tokenizer_files import end_of_text_id, load_tokenizer
+from stages.tokenizer_files import end_of_text_id, load_own_tokenizer, load_tokenizer
 
 
 class LanguageModel(Stage):
@@ -101,7 +102,7 @@ class LanguageModel(Stage):
         context.metric("nats_per_token", sum(totals) / max(1, sum(map(len, nats))))
         context.metric("documents", len(rows))
         if config.exact_bytes:
-            rows += self._exactly(model, tokenizer, table, context)
+            rows += self._exactly(model, inputs["model"], table, context)
         if "tokens" in inputs:
             rows += self._by_frequency(
                 np.concatenate([np.asarray(ids, np.int64) for ids in encoded]),
@@ -113,7 +114,7 @@ class LanguageModel(Stage):
         outputs["scores"].write(pa.Table.from_pylist(rows, METRICS))
 
     def _exactly(
-        self, model: Any, tokenizer: Any, table: pa.Table, context: Context
+        self, model: Any, artifact: Artifact, table: pa.Table, context: Context
     ) -> list[dict[str, Any]]:
         from operators.evaluation import bits_per_byte
         from operators.evaluation.exact_bytes_nll import ExactBytesNll, exact_bytes_nll
@@ -126,6 +127,10 @@ class LanguageModel(Stage):
             table.column(name).to_pylist() for name in ("id", "language", "text")
         )
         sample = _sample(ids, texts, self.config.exact_bytes)
+        tokenizer = load_tokenizer(artifact)
+        with suppress(ValueError):
+            # The same ids, where the tokenizer is ours; many short texts are encoded faster.
+            tokenizer = load_own_tokenizer(artifact)
         live = LiveTokens(cover_tokenizer(tokenizer))
         losses: list[ExactBytesNll] = []
         with inference(model, self.config.device, self.config.threads):

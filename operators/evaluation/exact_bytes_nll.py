@@ -59,7 +59,6 @@ def exact_bytes_nll(
     *,
     ends: bool = True,
     live: LiveTokens | None = None,
-    tolerance: float = 0.0,
 ) -> ExactBytesNll:
     """Exact loss of a text's bytes.
 
@@ -70,7 +69,6 @@ def exact_bytes_nll(
         tokenizer: anything that `cover_tokenizer` takes.
         ends: whether the end of the text belongs to it.
         live: to share between texts, whose windows repeat.
-        tolerance: see `ByteStream`.
 
     Raises:
         ValueError: if `ends` and the tokenizer has no end of text; if the search for live tokens
@@ -99,23 +97,21 @@ def exact_bytes_nll(
             step = search.settled(data[start:end])
             if step:
                 first, start = search.tokens_in(ids, first, step), start + step
-            exact -= _log_share(row[:size], search, tuple(ids[first:number]), following, tolerance)
+            exact -= _log_share(row[:size], search, tuple(ids[first:number]), following)
         if number < len(ids):
             end += len(own.tokens[following])
     if not ends:
         read = ids[: search.tokens_in(ids, 0, settled)]
-        stream = ByteStream.behind(model, search, read, tolerance=tolerance)
+        stream = ByteStream.behind(model, search, read)
         exact -= stream.log_probability(data[settled:])
     return ExactBytesNll(len(data), len(ids), exact + 0.0, tokens + 0.0)
 
 
-def _log_share(
-    row: Floats, live: LiveTokens, window: tuple[int, ...], following: int, tolerance: float
-) -> float:
+def _log_share(row: Floats, live: LiveTokens, window: tuple[int, ...], following: int) -> float:
     """The renormalised log-probability of what follows."""
     end_id = live.tokenizer.end_id
     follower = None if following == end_id else following
-    kept, logs, end = renormalised(row, live, window, tolerance, follower)
+    kept, logs, end = renormalised(row, live, window, follower)
     if follower is None:
         return end
     found = np.flatnonzero(kept == follower)

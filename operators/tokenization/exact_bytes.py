@@ -119,9 +119,6 @@ class ByteStream(ByteSource):
             are read byte by byte.
         live: to share between streams over the same tokenizer, which must then be
             `live.tokenizer`.
-        tolerance: least likely tokens whose probabilities sum to at most this are left out at
-            each forward pass without a look at whether they are live. 0 is exact; 1e-6 is below
-            what 32-bit models know, and much quicker for a large vocabulary.
 
     Attributes:
         forward_passes: sequences that the model was asked about while the stream moved.
@@ -138,14 +135,10 @@ class ByteStream(ByteSource):
         prefix: bytes = b"",
         *,
         live: LiveTokens | None = None,
-        tolerance: float = 0.0,
     ) -> None:
-        if not 0 <= tolerance < 1:
-            raise ValueError(f"tolerance is {tolerance}, but must be in [0, 1)")
         self._model = model
         self._live = LiveTokens(cover_tokenizer(tokenizer)) if live is None else live
         self._tokenizer: CoverTokenizer = self._live.tokenizer
-        self._tolerance = tolerance
         tokens = self._tokenizer.tokens
         self._sizes = np.fromiter(map(len, tokens), np.int64, len(tokens))
         self._begins = np.cumsum(self._sizes) - self._sizes
@@ -172,16 +165,9 @@ class ByteStream(ByteSource):
         self._outcomes: Floats | None = None
 
     @classmethod
-    def behind(
-        cls,
-        model: NextTokenModel,
-        live: LiveTokens,
-        ids: Sequence[int],
-        *,
-        tolerance: float = 0.0,
-    ) -> ByteStream:
+    def behind(cls, model: NextTokenModel, live: LiveTokens, ids: Sequence[int]) -> ByteStream:
         """A stream behind the bytes of these tokens, given that the text has exactly these."""
-        stream = cls(model, live.tokenizer, live=live, tolerance=tolerance)
+        stream = cls(model, live.tokenizer, live=live)
         stream._begin(tuple(ids))
         return stream
 
@@ -256,9 +242,7 @@ class ByteStream(ByteSource):
         ends = []
         for (ids, log), row in zip(lefts, rows, strict=True):
             window = ids[len(self._settled_ids) :]
-            kept, logs, end = renormalised(
-                row[:size], self._live, window, self._tolerance, self._follower(ids)
-            )
+            kept, logs, end = renormalised(row[:size], self._live, window, self._follower(ids))
             if len(kept):
                 self._covers.append(_Covers(ids, len(self._data), kept, log + logs))
             ends.append(log + end)
@@ -274,7 +258,7 @@ class ByteStream(ByteSource):
     def _next_bytes(self, covers: _Covers) -> npt.NDArray[np.int64]:
         """The byte behind those seen so far, of each cover."""
         offset = len(self._data) - covers.starts
-        return self._flat[self._begins[covers.last] + offset].astype(np.int64)
+        return np.asarray(self._flat[self._begins[covers.last] + offset], np.int64)
 
     def _settle(self) -> None:
         """Move the window on, where no cover in question reaches back behind its new start."""
@@ -294,29 +278,22 @@ class ByteStream(ByteSource):
         return repr(bytes(self._data[-40:]))
 
 
-def next_byte_distribution(
-    model: NextTokenModel, tokenizer: Any, prefix: bytes, *, tolerance: float = 0.0
-) -> Floats:
+def next_byte_distribution(model: NextTokenModel, tokenizer: Any, prefix: bytes) -> Floats:
     """[256] exact probabilities of the byte after `prefix`, given that the text goes on.
 
     See `ByteStream` for the arguments and errors; use one to read on from here.
     """
-    return ByteStream(model, tokenizer, prefix, tolerance=tolerance).distribution()
+    return ByteStream(model, tokenizer, prefix).distribution()
 
 
 def renormalised(
-    row: Floats,
-    live: LiveTokens,
-    window: tuple[int, ...],
-    tolerance: float = 0.0,
-    follower: int | None = None,
+    row: Floats, live: LiveTokens, window: tuple[int, ...], follower: int | None = None
 ) -> tuple[npt.NDArray[np.int64], Floats, float]:
     """What a model's distribution over tokens says about live tokens and the end.
 
     Args:
         row: [V] log-probabilities of the model.
         window: see `LiveTokens.after`.
-        tolerance: see `ByteStream`.
         follower: a token that does follow in a text.
 
     Returns:
@@ -326,25 +303,13 @@ def renormalised(
     Raises:
         ValueError: if `follower` is taken for dead.
     """
-    wanted = None
-    if tolerance > 0:
-        order = np.argsort(-row, kind="stable")
-        rest = 1 - np.cumsum(np.exp(row[order]))
-        wanted = order[: int(np.searchsorted(-rest, -tolerance)) + 1]
-        if follower is not None:
-            wanted = np.union1d(wanted, [follower])
-    alive = live.after(window, wanted)
-    if wanted is not None:
-        # What other windows happened to teach must not change the result.
-        chosen = np.zeros(len(row), np.bool_)
-        chosen[wanted] = True
-        alive &= chosen
+    alive = live.after(window)
+    tokens = live.tokenizer.tokens
     if follower is not None and not alive[follower]:
-        tokenizer = live.tokenizer
-        written = b"".join(tokenizer.tokens[one] for one in window)
+        written = b"".join(tokens[one] for one in window)
         raise ValueError(
-            f"a text has token {tokenizer.tokens[follower]!r} after {written!r}, but no short "
-            "ending shows that it may: the pre-tokenizer looks too far ahead for exact bytes"
+            f"a text has token {tokens[follower]!r} after {written!r}, but no short ending shows "
+            "that it may: the pre-tokenizer looks too far ahead for exact bytes"
         )
     kept = np.flatnonzero(alive & (row > -np.inf))
     end_id = live.tokenizer.end_id

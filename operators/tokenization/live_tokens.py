@@ -43,8 +43,6 @@ Ids = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Window = tuple[int, ...]
 
-_UNKNOWN, _DEAD, _LIVE = -1, 0, 1
-
 # How a window can be cut when a certain kind of character comes next: in several ways; in one;
 # in one, and a new pretoken begins there.
 _SEVERAL, _ONE, _ANEW = range(3)
@@ -83,33 +81,26 @@ class LiveTokens:
         assert common is not None
         self._endings = TextEndings(common, tokenizer.tokens, depth=1 if program is None else 2)
         self._describe(tokenizer.tokens)
-        self._rows: OrderedDict[Window, npt.NDArray[np.int8]] = OrderedDict()
+        self._rows: OrderedDict[Window, Flags] = OrderedDict()
         self._ways: OrderedDict[bytes, npt.NDArray[np.int8]] = OrderedDict()
         self._most_rows = max(_MEMORY // max(len(tokenizer.tokens), 1), 64)
 
-    def after(self, window: Window, wanted: Ids | None = None) -> Flags:
+    def after(self, window: Window) -> Flags:
         """Which tokens may follow, [V].
 
         Args:
             window: the ids since a settled boundary, or since the beginning of the text; live.
-            wanted: decide about these ids only; others are given as dead unless they are known.
         """
         row = self._rows.get(window)
         if row is None:
-            inside = bool(partial_character(self._bytes_of(window)))
-            row = np.where(self._continuing if inside else self._beginning, _UNKNOWN, _DEAD)
-            row = self._rows[window] = row.astype(np.int8)
+            row = self._rows[window] = np.zeros(len(self.tokenizer.tokens), np.bool_)
+            row[self._live_after(window)] = True
+            row.flags.writeable = False
             if len(self._rows) > self._most_rows:
                 self._rows.popitem(last=False)
         else:
             self._rows.move_to_end(window)
-        open_ids = np.flatnonzero(row == _UNKNOWN) if wanted is None else wanted
-        open_ids = open_ids[row[open_ids] == _UNKNOWN]
-        if len(open_ids):
-            row[open_ids] = _DEAD
-            row[self._live_among(window, open_ids)] = _LIVE
-        live: Flags = row == _LIVE
-        return live
+        return row
 
     def ends(self, window: Window) -> bool:
         """Whether a text can end here: the ids are the encoding of their bytes."""
@@ -144,7 +135,7 @@ class LiveTokens:
             first = start = end = 0
             for number, token in enumerate(ids):
                 window = ids[first:number]
-                if not self.after(window, np.array([token]))[token]:
+                if not self.after(window)[token]:
                     places.append((index, number))
                 end += len(self.tokenizer.tokens[token])
                 step = self.settled(data[start:end])
@@ -160,25 +151,22 @@ class LiveTokens:
             at += 1
         return at if size == 0 else -1
 
-    def _live_among(self, window: Window, ids: Ids) -> Ids:
-        """Those of `ids` that may follow. None is known to be no text."""
+    def _live_after(self, window: Window) -> Ids:
         data = self._bytes_of(window)
-        if self._program is None or not window or partial_character(data):
+        inside = partial_character(data)
+        ids = np.flatnonzero(self._continuing if inside else self._beginning)
+        if self._program is None or not window or inside:
             return self._search(window, data, ids, certain=np.zeros(_NO_KIND + 1, np.bool_))
         ways = self._ways_to_cut(data.decode())
         anew = ways[self._kinds[ids]] == _ANEW
         begin = np.zeros(_NO_KIND + 1, np.bool_)
-        kinds = np.unique(self._kinds[ids[anew]])
-        if len(kinds):
-            followers = [self._endings.of_kind(kind) for kind in kinds.tolist()]
-            begin[kinds] = self._begins(
-                data, followers, window[:-1], np.full(len(kinds), window[-1])
-            )
+        kinds = np.flatnonzero(ways == _ANEW)
+        followers = [self._endings.of_kind(kind) for kind in kinds.tolist()]
+        begin[kinds] = self._begins(data, followers, window[:-1], np.full(len(kinds), window[-1]))
         # Behind a boundary may come what may begin a text.
-        fresh = ids[anew & begin[self._kinds[ids]]]
-        found = fresh[self.after((), fresh)[fresh]] if len(fresh) else fresh
+        fresh = anew & begin[self._kinds[ids]] & self.after(())[ids]
         certain = (ways == _ONE) & self.tokenizer.prefix_closed
-        return np.concatenate([found, self._search(window, data, ids[~anew], certain)])
+        return np.concatenate([ids[fresh], self._search(window, data, ids[~anew], certain)])
 
     def _ways_to_cut(self, text: str) -> npt.NDArray[np.int8]:
         """For each kind of next character, in what ways `text` itself can be cut.
@@ -237,15 +225,15 @@ class LiveTokens:
             ends = len(data) + np.fromiter(map(len, tails), np.int64, len(tails))
             doubtful[numbers[(cuts > len(data)) & (cuts < ends[numbers])]] = True
         texts: list[bytes] = []
-        numbers = []
+        owners: list[int] = []
         for number in failed[doubtful].tolist():
             token = self.tokenizer.tokens[number]
             some = endings[number] if inside else self._endings_of(token)
             others = self._other_endings(window, data + token, number, some)
             texts += [token + ending for ending in others]
-            numbers += [number] * len(others)
-        owners = np.array(numbers, np.int64)
-        live.append(owners[self._begins(data, texts, window, owners)])
+            owners += [number] * len(others)
+        tried = np.array(owners, np.int64)
+        live.append(tried[self._begins(data, texts, window, tried)])
         return np.unique(np.concatenate(live))
 
     def _endings_of(self, written: bytes) -> tuple[bytes, ...]:

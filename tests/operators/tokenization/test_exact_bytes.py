@@ -261,17 +261,6 @@ def test_specials_and_padded_rows_have_no_probability(kit):
         ByteStream(NoisyModel(size - 1), live.tokenizer, live=live).outcomes()
 
 
-def test_a_tolerance_changes_no_probability_by_more(kit):
-    live = kit("gpt2")
-    model = NoisyModel(len(live.tokenizer.tokens), seed=2, spread=6.0)
-    for prefix in (b"", b"they", b"a\n", b"12 "):
-        exact = ByteStream(model, live.tokenizer, prefix, live=live).outcomes()
-        near = ByteStream(
-            model, live.tokenizer, prefix, live=LiveTokens(live.tokenizer), tolerance=1e-4
-        ).outcomes()
-        assert 0 < np.abs(exact - near).max() < 5e-4
-
-
 @given(st.text(alphabet=" thealnd'\n", max_size=8), st.integers(0, 50))
 @settings(max_examples=20, deadline=None)
 def test_bytes_multiply_to_the_whole_whatever_the_cuts(kit, text, seed):
@@ -303,11 +292,9 @@ def test_a_prefix_that_no_text_has_is_refused(kit, prefix, message):
         ByteStream(NoisyModel(len(live.tokenizer.tokens)), live.tokenizer, prefix, live=live)
 
 
-def test_wrong_bytes_and_tolerances_are_refused(kit):
+def test_wrong_bytes_are_refused(kit):
     live = kit("gpt2")
     model = NoisyModel(len(live.tokenizer.tokens))
-    with pytest.raises(ValueError, match="tolerance is 1"):
-        ByteStream(model, live.tokenizer, live=live, tolerance=1)
     stream = ByteStream(model, live.tokenizer, b"a", live=live)
     with pytest.raises(ValueError, match="256 is not a byte"):
         stream.advance(256)
@@ -326,7 +313,9 @@ def test_a_text_that_surely_ends_has_no_next_byte():
 
 
 def test_a_prefix_that_the_search_misses_is_an_error():
-    tokenizer = our_tokenizer(["ab!!!!!x ab"] * 5, 300, pretokenizer=r"\w+(?=!!!!!x)|\w|[^\w]+")
+    # The first look ahead makes one token of "ab"; the second one leaves it open that it is so.
+    pattern = r"\w+(?=!!!!!x)(?!!!!!!xyz)|\w|[^\w]+"
+    tokenizer = our_tokenizer(["ab!!!!!x ab"] * 5, 300, pretokenizer=pattern)
     model = NoisyModel(tokenizer.vocab_size)
     with pytest.raises(ValueError, match="looks too far ahead"):
         ByteStream(model, tokenizer, b"ab!!!!!x").outcomes()

@@ -66,7 +66,7 @@ def words():
 
 @pytest.fixture(scope="module")
 def letters():
-    return trained(262, 32, seed=2)
+    return trained(262, 32, seed=2, steps=80)
 
 
 @pytest.fixture(scope="module")

@@ -187,18 +187,6 @@ def test_a_text_ends_only_where_its_encoding_does(live_of):
     assert not live.ends(numbers(live, b"\n", b"\n"))
 
 
-def test_only_what_is_wanted_is_decided(live_of):
-    full = live_of("gpt2")
-    fresh = LiveTokens(full.tokenizer)
-    window = numbers(full, b" ")
-    wanted = np.array([300, 5, 40])
-    some = fresh.after(window, wanted)
-    everything = full.after(window)
-    assert some[wanted].tolist() == everything[wanted].tolist()
-    assert not np.any(some & ~everything)
-    assert fresh.after(window).tolist() == everything.tolist()
-
-
 @pytest.mark.parametrize(
     "pattern", [r"\w+(?=!!!!!x)|\w|[^\w]+", r"(?<=a)b+|[^b]+|b"], ids=["far_ahead", "behind"]
 )
@@ -241,6 +229,6 @@ def test_a_sentence_of_every_flores_language_is_live_throughout(hub):
 
     path = Path(os.environ["TOKENMILL_DATA"], "flores_dev", "flores200_dev_60.parquet")
     (row,) = pq.read_table(path).slice(7, 1).to_pylist()
-    texts = [text[:30] for text in row.values()]
+    texts = [text[:20] for text in row.values()]
     assert len(texts) == 60
     assert hub(None).unproven(texts) == []
