@@ -5,6 +5,9 @@ there are occurrences of its pair, however long the pretokens are. Every pair kn
 where it occurs; a heap knows the most frequent one. The lists of places and the heap may hold
 what is no longer true, and are checked when they are read: the counts are always exact.
 
+Small functions in the innermost loops are written into their callers (`inline="always"`): a call
+copies every array's description, which takes longer than what they do.
+
 Two neighbours are counted as often as they stand side by side, so "aaa" has the pair (a, a)
 twice, as every known implementation counts.
 """
@@ -26,6 +29,7 @@ from operators.tokenization.token_tables import (
 )
 
 _NOWHERE = -1
+_RIGHT_HALF = (1 << 32) - 1
 _SPACE, _COLON = 0x20, 0x3A
 
 # What `sizes` counts: pairs, entries of the heap, places, tokens, and the neighbours that the
@@ -54,6 +58,7 @@ class _Pairs(NamedTuple):
 
 class _Heap(NamedTuple):
     counts: Any
+    keys: Any  # `pair_key`
     pairs: Any
 
 
@@ -105,65 +110,65 @@ def _compare(data, begins, one, other):
     return 0 if length == other_length else (1 if length > other_length else -1)
 
 
-@njit(cache=True)
-def _precedes(count, pair, other_count, other, pairs, tokens, bytewise):
+@njit(cache=True, inline="always")
+def _precedes(count, key, other_count, other, data, begins, bytewise):
     """Whether one pair is merged before another: the more frequent; then by ids or by bytes."""
     if count != other_count:
         return count > other_count
     if bytewise:
-        order = _compare(tokens.data, tokens.begins, pairs.left[pair], pairs.left[other])
+        order = _compare(data, begins, key >> 32, other >> 32)
         if order == 0:
-            order = _compare(tokens.data, tokens.begins, pairs.right[pair], pairs.right[other])
+            order = _compare(data, begins, key & _RIGHT_HALF, other & _RIGHT_HALF)
         return order > 0
-    if pairs.left[pair] != pairs.left[other]:
-        return pairs.left[pair] < pairs.left[other]
-    return pairs.right[pair] < pairs.right[other]
+    return key < other
 
 
 @njit(cache=True)
-def _push(heap, sizes, count, pair, pairs, tokens, bytewise):
+def _push(heap, sizes, count, pair, key, data, begins, bytewise):
     if sizes[_HEAP] == len(heap.pairs):
         size = sizes[_HEAP] + 1
-        heap = _Heap(_grown(heap.counts, size), _grown(heap.pairs, size))
+        heap = _Heap(_grown(heap.counts, size), _grown(heap.keys, size), _grown(heap.pairs, size))
+    counts, keys, pairs = heap.counts, heap.keys, heap.pairs
     here = sizes[_HEAP]
     sizes[_HEAP] += 1
     while here:
         above = (here - 1) >> 1
-        if not _precedes(
-            count, pair, heap.counts[above], heap.pairs[above], pairs, tokens, bytewise
-        ):
+        if not _precedes(count, key, counts[above], keys[above], data, begins, bytewise):
             break
-        heap.counts[here], heap.pairs[here] = heap.counts[above], heap.pairs[above]
+        counts[here], keys[here], pairs[here] = counts[above], keys[above], pairs[above]
         here = above
-    heap.counts[here], heap.pairs[here] = count, pair
+    counts[here], keys[here], pairs[here] = count, key, pair
+    return heap
+
+
+@njit(cache=True, inline="always")
+def _offered(heap, sizes, pair, least, pairs, tokens, bytewise):
+    """The heap with a pair that is frequent enough."""
+    count = pairs.counts[pair]
+    if count >= least:
+        key = pair_key(pairs.left[pair], pairs.right[pair])
+        heap = _push(heap, sizes, count, pair, key, tokens.data, tokens.begins, bytewise)
     return heap
 
 
 @njit(cache=True)
-def _drop_first(heap, sizes, pairs, tokens, bytewise):
+def _drop_first(heap, sizes, data, begins, bytewise):
+    counts, keys, pairs = heap.counts, heap.keys, heap.pairs
     sizes[_HEAP] -= 1
     size = sizes[_HEAP]
-    count, pair = heap.counts[size], heap.pairs[size]
+    count, key, pair = counts[size], keys[size], pairs[size]
     here = 0
     while 2 * here + 1 < size:
         below = 2 * here + 1
         if below + 1 < size and _precedes(
-            heap.counts[below + 1],
-            heap.pairs[below + 1],
-            heap.counts[below],
-            heap.pairs[below],
-            pairs,
-            tokens,
-            bytewise,
+            counts[below + 1], keys[below + 1], counts[below], keys[below], data, begins, bytewise
         ):
             below += 1
-        if not _precedes(
-            heap.counts[below], heap.pairs[below], count, pair, pairs, tokens, bytewise
-        ):
+        if not _precedes(counts[below], keys[below], count, key, data, begins, bytewise):
             break
-        heap.counts[here], heap.pairs[here] = heap.counts[below], heap.pairs[below]
+        counts[here], keys[here], pairs[here] = counts[below], keys[below], pairs[below]
         here = below
-    heap.counts[here], heap.pairs[here] = count, pair
+    counts[here], keys[here], pairs[here] = count, key, pair
 
 
 @njit(cache=True)
@@ -185,7 +190,7 @@ def _room_for_pairs(pairs, sizes, more):
     return _Pairs(keys, slots, left, right, counts, heads)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _pair(pairs, sizes, left, right):
     """The pair of two tokens, made if it is new: there must be room for it."""
     key = pair_key(left, right)
@@ -303,7 +308,7 @@ def _room_for_sides(sides, size):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _note(sides, sizes, side, neighbour, weight, step, place):
     """One occurrence, whose new pair has the given place, beside `neighbour`."""
     if sides.stamp[side, neighbour] != step:
@@ -353,8 +358,7 @@ def _settle(
     for side in range(2):
         for n in range(sizes[_LEFT + side]):
             pair = sides.pairs[side, n]
-            if pairs.counts[pair] >= least:
-                heap = _push(heap, sizes, pairs.counts[pair], pair, pairs, tokens, bytewise)
+            heap = _offered(heap, sizes, pair, least, pairs, tokens, bytewise)
         sizes[_LEFT + side] = 0
     return pairs, heap
 
@@ -519,8 +523,7 @@ def _split(  # noqa: PLR0915 - one pass over the occurrences
     if found:
         for n in range(last):
             pair = _pair(pairs, sizes, pieces[n], pieces[n + 1])
-            if pairs.counts[pair] >= least:
-                heap = _push(heap, sizes, pairs.counts[pair], pair, pairs, tokens, bytewise)
+            heap = _offered(heap, sizes, pair, least, pairs, tokens, bytewise)
     return pairs, heap, places
 
 
@@ -587,11 +590,10 @@ def learn(  # noqa: PLR0915 - the algorithm, from top to bottom
         np.empty((2, 0), np.int32),
         np.empty((2, 0), np.int32),
     )
-    heap = _Heap(np.empty(1024, np.int64), np.empty(1024, np.int32))
+    heap = _Heap(np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024, np.int32))
     least = max(min_frequency, 1)
     for pair in range(sizes[_PAIRS]):
-        if pairs.counts[pair] >= least:
-            heap = _push(heap, sizes, pairs.counts[pair], pair, pairs, tokens, bytewise)
+        heap = _offered(heap, sizes, pair, least, pairs, tokens, bytewise)
     events = np.empty((1024, 4), np.int32)
     all_pieces = np.empty(256, np.int32)
     n_events, n_pieces, merges, step = 0, 0, 0, 0
@@ -599,10 +601,9 @@ def learn(  # noqa: PLR0915 - the algorithm, from top to bottom
     picky = threshold < 1
     while present < vocab_size and merges < most_merges and sizes[_HEAP]:
         count, pair = heap.counts[0], heap.pairs[0]
-        _drop_first(heap, sizes, pairs, tokens, bytewise)
+        _drop_first(heap, sizes, tokens.data, tokens.begins, bytewise)
         if pairs.counts[pair] != count:
-            if pairs.counts[pair] >= least:
-                heap = _push(heap, sizes, pairs.counts[pair], pair, pairs, tokens, bytewise)
+            heap = _offered(heap, sizes, pair, least, pairs, tokens, bytewise)
             continue
         a, b = pairs.left[pair], pairs.right[pair]
         start = tokens.begins[sizes[_TOKENS]]
