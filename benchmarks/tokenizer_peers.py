@@ -54,7 +54,7 @@ def train_with_library(
     }
     if algorithm == "unigram":
         tokenizer = Tokenizer(models.Unigram())
-        trainer = trainers.UnigramTrainer(max_piece_length=LONGEST_PIECE, **given)
+        trainer: Any = trainers.UnigramTrainer(max_piece_length=LONGEST_PIECE, **given)
     elif algorithm == "wordpiece":
         tokenizer = Tokenizer(models.WordPiece(unk_token=END_OF_TEXT))
         trainer = trainers.WordPieceTrainer(min_frequency=2, continuing_subword_prefix="", **given)

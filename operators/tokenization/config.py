@@ -123,6 +123,8 @@ class TokenizerConfig:
             )
         if self.min_frequency < 0:
             raise ValueError(f"min_frequency is {self.min_frequency}, but must be >= 0")
+        if any("\ud800" <= character <= "\udfff" for character in self.end_of_text):
+            raise ValueError(f"end_of_text is {self.end_of_text!r}: UTF-8 has no lone surrogates")
         if len(self.end_of_text.encode()) < 2:
             raise ValueError(f"end_of_text is {self.end_of_text!r}, but must have >= 2 bytes")
         if not self.picky_threshold >= 0:

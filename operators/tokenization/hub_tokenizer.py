@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from operators.tokenization.byte_alphabet import to_characters
+from operators.tokenization.config import MERGING_ENCODERS
 from operators.tokenization.model import TokenizerModel
 from operators.tokenization.pretokenization import PRETOKENIZERS
 
@@ -40,6 +41,8 @@ def to_hub(model: TokenizerModel, encoder: str | None = None) -> Tokenizer:
     name = encoder or model.config.own_encoder
     if model.config.conventions != "bytes":
         raise ValueError(f"{model.config.conventions!r} conventions have no ByteLevel form")
+    if name in MERGING_ENCODERS and len(model.removed):
+        raise ValueError(f"`tokenizers` cannot remove {len(model.removed)} tokens as Picky BPE did")
     written = [to_characters(token) for token in model.tokens]
     for number in model.special_ids:
         written[number] = model.tokens[number].decode()
@@ -48,7 +51,7 @@ def to_hub(model: TokenizerModel, encoder: str | None = None) -> Tokenizer:
         raise ValueError(
             f"a token is written like end_of_text {model.config.end_of_text!r}: train with another"
         )
-    if name in ("merges", "longest_merge"):
+    if name in MERGING_ENCODERS:
         merges = model.merges
         if name == "longest_merge":
             lengths = np.array([len(model.tokens[result]) for result in merges[:, 2]], np.int64)

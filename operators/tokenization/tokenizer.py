@@ -306,9 +306,10 @@ class Tokenizer:
         encoded = iter(self.encode_batch(flat, epoch=epoch, names=parts_of, threads=threads))
         together = []
         for pieces in parts:
-            ids = next(encoded)
+            ids = list(next(encoded))
             for _ in pieces[1:]:
-                ids = [*ids, self.end_of_text_id, *next(encoded)]
+                ids.append(self.end_of_text_id)
+                ids += next(encoded)
             together.append(ids)
         return together
 

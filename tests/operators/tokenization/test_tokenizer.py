@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from operators.tokenization import scanning_program
 from operators.tokenization.bpe_family import train_bpe_family
 from operators.tokenization.config import TokenizerConfig
+from operators.tokenization.hub_tokenizer import to_hub
 from operators.tokenization.pathpiece_vocabulary import pathpiece_vocabulary
 from operators.tokenization.picky_encoding import picky_encoder
 from operators.tokenization.pretokenization import PRETOKENIZERS, count_pretokens
@@ -208,6 +210,11 @@ def test_what_the_library_cannot_express_is_said(tokenizers_, name):
         tokenizers_[name].to_hf()
 
 
+def test_removed_tokens_cannot_be_told_to_the_library(tokenizers_):
+    with pytest.raises(ValueError, match="cannot remove"):
+        to_hub(tokenizers_["picky"].model, "merges")
+
+
 # --- special tokens, surrogates ----------------------------------------------------------------
 
 
@@ -222,6 +229,14 @@ def test_end_of_text_is_ordinary_text_unless_it_is_allowed(bpe):
     assert tokenizer.encode_batch(batch, allow_special=True) == [
         tokenizer.encode(each, allow_special=True) for each in batch
     ]
+
+
+def test_many_special_tokens_cost_no_quadratic_time(bpe):
+    text = END.join(["a b"] * 100_000)
+    begin = time.process_time()
+    ids = Tokenizer(bpe).encode(text, allow_special=True)
+    assert time.process_time() - begin < 5.0
+    assert ids.count(0) == 99_999
 
 
 def test_special_tokens_do_not_stop_draws_from_being_repeated(bpe):

@@ -36,6 +36,7 @@ def model(*learned: bytes, merges=(), **fields) -> TokenizerModel:
         ({"algorithm": "unigram", "encoder": "merges"}, "must be one of bpe, superbpe"),
         ({"min_frequency": -1}, "min_frequency is -1"),
         ({"end_of_text": "a"}, "end_of_text is 'a', but must have >= 2 bytes"),
+        ({"end_of_text": "<end\ud800>"}, r"end_of_text is '<end\\ud800>': UTF-8 has no lone"),
         ({"picky_threshold": float("nan")}, "picky_threshold is nan"),
         ({"picky_threshold": -0.1}, "picky_threshold is -0.1"),
         ({"dropout": 1.5}, "dropout is 1.5"),
