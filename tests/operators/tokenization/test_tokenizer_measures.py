@@ -3,18 +3,17 @@
 import math
 
 import pytest
+from hub_tokenizers import byte_bpe
 from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.tokenization import (
-    TokenizerConfig,
     TokenizerMeasures,
     byte_premiums,
     measure,
     premiums_of_counts,
     renyi_efficiency,
     round_trip_failures,
-    train_tokenizer,
 )
 
 # Tokens on FLORES-200 dev + devtest, from the data of Petrov et al. 2023.
@@ -23,7 +22,7 @@ GPT2_TOKENS = {"eng_Latn": 52567, "deu_Latn": 112600, "mya_Mymr": 887930}
 
 @pytest.fixture(scope="module")
 def byte_tokenizer():
-    return train_tokenizer([], TokenizerConfig(algorithm="bpe", vocab_size=257))
+    return byte_bpe([], 257)
 
 
 def test_token_premiums_are_those_of_the_paper():
