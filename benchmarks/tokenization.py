@@ -14,6 +14,8 @@ PARTS = {
     "picky": "Tokenizers: Picky BPE",
     "sweep": "Tokenizers: a sweep",
     "encode": "Tokenizers: encoding",
+    "premiums": "Tokenizers: fair vocabularies",
+    "exact": "Tokenizers: exact bytes",
 }
 
 if __name__ == "__main__":
