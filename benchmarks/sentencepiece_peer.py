@@ -60,6 +60,4 @@ def train_sentencepiece(counts: PretokenCounts, vocab_size: int) -> Any:
 def tokens_of(processor: Any, counts: PretokenCounts) -> int:
     """Tokens of a text that has these pretokens."""
     spelled = processor.encode(list(map(to_characters, counts.pretokens)), out_type=int)
-    return sum(
-        len(ids) * count for ids, count in zip(spelled, counts.counts.tolist(), strict=True)
-    )
+    return sum(len(ids) * count for ids, count in zip(spelled, counts.counts.tolist(), strict=True))

@@ -170,7 +170,9 @@ def beside(languages: dict[str, list[str]]) -> tuple[list[str], int]:
         texts = languages[language]
         for chosen, times in ours.items():
             asked = configs(chosen)
-            seconds, made = cpu_seconds(lambda a=asked: train_tokenizers(count_for(texts, a), a))
+            seconds, made = cpu_seconds(
+                lambda t=texts, a=asked: train_tokenizers(count_for(t, a), a)
+            )
             times.append(1e3 * seconds / len(asked))
             if chosen == FAMILY:
                 family = dict(zip(asked, made, strict=True))

@@ -167,12 +167,7 @@ def _forget(lexicon, data, most, share, life, now):
 
 @njit(cache=True)
 def _is(data, start, stop, what):
-    if stop - start != len(what):
-        return False
-    for n in range(len(what)):
-        if data[start + n] != what[n]:
-            return False
-    return True
+    return stop - start == len(what) and np.array_equal(data[start:stop], what)
 
 
 @njit(cache=True)
