@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.tokenization import encoding_kernels, merging_kernels, pretoken_kernels
-from operators.tokenization.config import ENCODERS, MERGING_ENCODERS, EncoderName
+from operators.tokenization.config import ENCODERS, MERGING_ENCODERS, EncoderName, TokenizerConfig
 from operators.tokenization.model import TokenizerModel
 from operators.tokenization.picky_encoding import picky_encoder
 from operators.tokenization.token_trie import end_to_end, merge_table, token_trie
@@ -105,12 +105,7 @@ def make_encoder(
     chosen = model.config.own_encoder if name is None else name
     share = model.config.dropout if dropout is None else dropout
     exponent = model.config.power if power is None else power
-    conventions = model.config.conventions
-    if conventions != "bytes":
-        raise ValueError(
-            f"these encoders work on bytes, but the model has {conventions!r} conventions: use "
-            f"{_OTHER_CONVENTIONS[conventions]}, or train it with conventions='bytes'"
-        )
+    require_bytes(model.config)
     if chosen not in ENCODERS:
         raise ValueError(f"encoder is {chosen!r}, but must be one of {', '.join(ENCODERS)}")
     if not 0 <= share <= 1:
@@ -122,6 +117,19 @@ def make_encoder(
     if chosen in ("pathpiece_random", "unigram_sampled") or share > 0:
         return _DrawingEncoder(_drawing_speller(model, chosen, share, exponent))
     return _RememberingEncoder(_speller(model, chosen))
+
+
+def require_bytes(config: TokenizerConfig) -> None:
+    """Refuse conventions that no encoder here works by; training can ask before it begins.
+
+    Raises:
+        ValueError: saying what encodes by those conventions.
+    """
+    if config.conventions != "bytes":
+        raise ValueError(
+            f"these encoders work on bytes, but the model has {config.conventions!r} conventions: "
+            f"use {_OTHER_CONVENTIONS[config.conventions]}, or train it with conventions='bytes'"
+        )
 
 
 def encode_pretokens(

@@ -21,6 +21,7 @@ from types import MappingProxyType
 
 from operators.tokenization.bpe_training import train_bpe
 from operators.tokenization.config import TokenizerConfig
+from operators.tokenization.encoders import require_bytes
 from operators.tokenization.lib_training import train_lib
 from operators.tokenization.model import TokenizerModel
 from operators.tokenization.picky_bpe import train_picky_bpe
@@ -41,6 +42,7 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
         ValueError: for a text with a lone surrogate (which text, and where), or conventions that
             no `Tokenizer` encodes by.
     """
+    require_bytes(config)
     (tokenizer,) = train_tokenizers(count_for(texts, [config]), [config])
     return tokenizer
 
@@ -72,6 +74,8 @@ def train_tokenizers(
         ValueError: if counts are missing, or two are of one pre-tokenizer; for conventions that
             no `Tokenizer` encodes by.
     """
+    for config in configs:
+        require_bytes(config)
     return [Tokenizer(model) for model in train_models(counts, configs)]
 
 

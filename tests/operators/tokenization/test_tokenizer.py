@@ -18,6 +18,7 @@ from operators.tokenization import scanning_program
 from operators.tokenization.bpe_family import train_bpe_family
 from operators.tokenization.config import TokenizerConfig
 from operators.tokenization.hub_tokenizer import to_hub
+from operators.tokenization.laboratory import train_tokenizer
 from operators.tokenization.pathpiece_vocabulary import pathpiece_vocabulary
 from operators.tokenization.picky_encoding import picky_encoder
 from operators.tokenization.pretokenization import PRETOKENIZERS, count_pretokens
@@ -364,6 +365,14 @@ def test_other_conventions_are_refused_with_what_encodes_by_them(
     model.save(tmp_path / "tokenizer.json")
     with pytest.raises(ValueError, match=cure):
         load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_other_conventions_are_refused_before_a_text_is_read():
+    config = TokenizerConfig(algorithm="bpe", vocab_size=50, conventions="subword-nmt")
+    texts = iter(["ab ab"])
+    with pytest.raises(ValueError, match="Segmenter"):
+        train_tokenizer(texts, config)
+    assert next(texts) == "ab ab"
 
 
 def test_picky_bpe_on_bytes_works_wholly(tmp_path):
