@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cluster.access import MODE, has_token, protect
@@ -136,7 +137,7 @@ class RayRuntime:
         self._mailbox = mailbox.options(scheduling_strategy=beside).remote()
         # Workers are kept between tasks, GPU workers too: a loaded model serves the next shard.
         self._call = ray.remote(max_calls=0)(_call)
-        self._pending: dict[Any, str] = {}
+        self._pending: dict[Any, _Queued] = {}
         self._arrived: list[Any] = []
         self._asked: Any = None  # the mailbox's answer, on its way
         self._asked_at = 0.0
@@ -183,25 +184,51 @@ class RayRuntime:
             options["resources"] = dict(needs.custom)
         if needs.labels:
             options["label_selector"] = dict(needs.labels)
-        if not gpus:
-            options |= self._off_gpu_nodes(needs)
+        keeps_off = {} if gpus else self._off_gpu_nodes(needs)
+        options |= keeps_off
         # What the task calls itself needs processors as it does. Of the rest the task gives nothing
         # back while it waits, and would wait for ever for calls that ask for the same again.
-        shared = ("num_cpus", "name", "max_retries", "label_selector", "fallback_strategy")
+        shared = ("num_cpus", "name", "max_retries", "label_selector")
         calls = {name: value for name, value in options.items() if name in shared}
         reference = self._call.options(**options).remote(self._mailbox, function, arguments, calls)
-        self._pending[reference] = task
+        again = partial(self.submit, task, function, *arguments, needs=needs, retries=retries)
+        self._pending[reference] = _Queued(task, needs, again, bool(keeps_off))
 
     def _off_gpu_nodes(self, needs: Needs) -> dict[str, Any]:
-        """Options that leave nodes with GPUs to those who ask for them, while others will do."""
-        nodes = self.nodes()
-        with_gpus = [node.id for node in nodes if node.has_gpus]
-        if not with_gpus or not any(n.suits(needs) for n in nodes if not n.has_gpus):
+        """Options that leave nodes with GPUs to those who ask for them, while others are there.
+
+        Ray's own fallback would take a node with GPUs as soon as the others are busy.
+        """
+        if not self._has_others(needs):
             return {}
-        others = {**needs.labels, NODE_ID: f"!in({', '.join(with_gpus)})"}
-        # The others may all be lost while it waits.
-        return {"label_selector": others,
-                "fallback_strategy": [{"label_selector": dict(needs.labels)}]}  # fmt: skip
+        with_gpus = [node.id for node in self.nodes() if node.has_gpus]
+        if not with_gpus:
+            return {}
+        return {"label_selector": {**needs.labels, NODE_ID: f"!in({', '.join(with_gpus)})"}}
+
+    def _has_others(self, needs: Needs) -> bool:
+        """Whether a node without GPUs suits."""
+        return any(node.suits(needs) for node in self.nodes() if not node.has_gpus)
+
+    def _let_in(self) -> None:
+        """Queue anew what keeps off nodes with GPUs when all others are lost: it would wait for
+        ever.
+        """
+        waiting = [(r, q) for r, q in self._pending.items() if q.keeps_off]
+        lost = [
+            (reference, queued)
+            for reference, queued in waiting
+            if not self._has_others(queued.needs)
+            and any(node.suits(queued.needs) for node in self.nodes())
+        ]
+        if not lost:
+            return
+        ended, _ = self._ray.wait([r for r, _ in lost], num_returns=len(lost), timeout=0)
+        for reference, queued in lost:
+            if reference not in ended:
+                del self._pending[reference]
+                self._ray.cancel(reference, force=True)
+                queued.again()
 
     def wait(self, timeout: float) -> list[Finished]:
         """Tasks that ended within `timeout` seconds; returns as soon as there is one."""
@@ -209,13 +236,15 @@ class RayRuntime:
             time.sleep(timeout)
             return []
         ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=timeout)
+        if not ready:
+            self._let_in()
         if ready:  # take all others that are ready as well
             ready, _ = self._ray.wait(
                 list(self._pending), num_returns=len(self._pending), timeout=0
             )
         finished = []
         for reference in ready:
-            task = self._pending.pop(reference)
+            task = self._pending.pop(reference).name
             try:
                 value, has_sent, rest = self._ray.get(reference)
                 if has_sent:  # what it has sent comes before the rest, and before its end
@@ -259,7 +288,7 @@ class RayRuntime:
 
     def abandon(self, task: str) -> None:
         """End one task, at once; it will not be among those that ended."""
-        for reference in [r for r, name in self._pending.items() if name == task]:
+        for reference in [r for r, queued in self._pending.items() if queued.name == task]:
             del self._pending[reference]
             self._ray.cancel(reference, force=True)
 
@@ -275,6 +304,16 @@ class RayRuntime:
             self._ray.shutdown()
         if self._guard is not None:
             self._guard.stop()
+
+
+@dataclass(frozen=True)
+class _Queued:
+    """A task that has not ended, and how to queue it once more."""
+
+    name: str
+    needs: Needs
+    again: Callable[[], None]
+    keeps_off: bool  # nodes with GPUs
 
 
 class _Mailbox:

@@ -109,6 +109,16 @@ stages:
     with: {part: 5}
     resources: {custom: {licence: 1}}
 """
+ZONE = """\
+pipeline: zone
+stages:
+  rows: {uses: "mine:Rows"}
+  where:
+    uses: "mine:Where"
+    needs: {documents: rows}
+    with: {part: 1}
+    resources: {labels: {zone: y}}
+"""
 TRAINING = """\
 pipeline: lossy
 stages:
@@ -371,6 +381,32 @@ def test_tasks_run_where_gpus_labels_and_resources_are_and_others_keep_off_the_g
     (elsewhere,) = found["plain"]
     assert elsewhere != gpu
     assert found["unlabelled"] == {elsewhere}
+
+
+def test_what_keeps_off_gpus_goes_there_when_all_other_nodes_are_lost(
+    project: Project, cluster: Cluster
+) -> None:
+    plain = cluster.add(num_cpus=1, labels={"zone": "y"})
+    with_gpu = cluster.add(num_cpus=1, num_gpus=1, labels={"zone": "y"})
+    try:
+        (project.folder / "dag.yaml").write_text(ZONE)
+        started = json.loads(project.call("submit", "--json").stdout)
+        deadline = time.monotonic() + 120
+        while len(list(project.store.glob("shards/mine.Where/*/*/finished/*"))) < 2:
+            assert time.monotonic() < deadline, project.call("logs", started["id"]).stdout
+            time.sleep(0.02)
+        cluster.lose(plain)
+        project.call("logs", started["id"], "--follow")
+    finally:
+        cluster.end(with_gpu)
+    from pipelines.store import Store
+
+    store = Store(str(project.store))
+    (made,) = [m for m in store.artifacts() if m.made_by["stage"] == "where"]
+    told = [source.split()[0] for source in store.table(made)["source"].to_pylist()]
+    assert len(told) == 8
+    assert len(set(told)) == 2  # and no other node has the label
+    assert told.count(told[0]) >= 2
 
 
 def test_nodes_lost_in_a_map_and_in_a_training_change_nothing(
