@@ -26,9 +26,9 @@ from operators.tokenization.tokenizer import Tokenizer
 
 MEGABYTES = 10
 HELD_OUT_BYTES = 200_000
-READ_BYTES = 3_000
+READ_BYTES = 2_000
 VOCAB_SIZES = (4_096, 32_000)
-CONTEXT, STEPS, BATCH = 256, 100, 8
+CONTEXT, STEPS, BATCH = 256, 80, 8
 SHAPE = LlamaShape(
     hidden_size=128, layers=4, heads=4, kv_heads=4, intermediate_size=352, context_length=CONTEXT
 )
