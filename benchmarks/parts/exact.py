@@ -1,7 +1,8 @@
 """Exact bytes: what the loss of the bytes costs, beside the loss of the tokens of the same text.
 
 `python -m benchmarks.parts.exact` prints it; the data lie in TOKENMILL_DATA. A small Llama is
-trained on English books and reads what it has not seen: once as `evaluation` scores tokens, then exactly.
+trained on English books and reads what it has not seen: once as `evaluation` scores tokens, then
+exactly.
 """
 
 from __future__ import annotations
@@ -131,8 +132,8 @@ def measure() -> str:
     return (
         f"A Llama of {SHAPE.layers} layers of {SHAPE.hidden_size} ({parameters / 1e6:.1f} M "
         f"parameters with the larger vocabulary), context {CONTEXT}, trained for {STEPS} steps on "
-        f"{MEGABYTES} MB of English books, reads {len(text.encode()):,} bytes it has not seen; BPE, "
-        'pre-tokenizer gpt2, one thread, float32. "Again" is the same text when it is known what '
+        f"{MEGABYTES} MB of English books, reads {len(text.encode()):,} bytes it has not seen; "
+        'BPE, pre-tokenizer gpt2, one thread, float32. "Again" is the same text when it is known what '
         "can follow where. One by one, a distribution over all 256 bytes and the end is there "
         "after each byte; keys and values are kept.\n\n"
         "| loss of | vocabulary | forward passes a byte | CPU ms a byte | of it the model | "
