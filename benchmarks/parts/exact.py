@@ -133,8 +133,8 @@ def measure() -> str:
         f"A Llama of {SHAPE.layers} layers of {SHAPE.hidden_size} ({parameters / 1e6:.1f} M "
         f"parameters with the larger vocabulary), context {CONTEXT}, trained for {STEPS} steps on "
         f"{MEGABYTES} MB of English books, reads {len(text.encode()):,} bytes it has not seen; "
-        'BPE, pre-tokenizer gpt2, one thread, float32. "Again" is the same text when it is known what '
-        "can follow where. One by one, a distribution over all 256 bytes and the end is there "
+        'BPE, pre-tokenizer gpt2, one thread, float32. "Again" is the same text when it is known '
+        "what can follow where. One by one, a distribution over all 256 bytes and the end is there "
         "after each byte; keys and values are kept.\n\n"
         "| loss of | vocabulary | forward passes a byte | CPU ms a byte | of it the model | "
         "bits a byte |\n|---|---|---|---|---|---|\n" + "\n".join(lines)
