@@ -161,7 +161,8 @@ def _opened(
 
 
 def _open(path: Path, label: str, encoder: str | None) -> Any:
-    from operators.tokenization import HubByteTokenizer, Tokenizer, TokenizerModel, load_tokenizer
+    from operators.tokenization import HubByteTokenizer, TokenizerModel
+    from operators.tokenization.tokenizer import Tokenizer, load_tokenizer
     from stages.tokenizer_files import LIBRARY_FILE, MODEL_FILE, open_tokenizer
 
     try:

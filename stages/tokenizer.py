@@ -126,7 +126,7 @@ class Train(Stage):
     outputs = {"tokenizer": Output(Kind.TOKENIZER, "tokenmill.json; tokenizer.json where it can")}
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
-        from operators.tokenization import train_tokenizer
+        from operators.tokenization.laboratory import train_tokenizer
 
         config = self.config
         tokenizer = train_tokenizer(
@@ -158,7 +158,7 @@ class Encoder(Stage):
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
         from dataclasses import replace
 
-        from operators.tokenization import Tokenizer
+        from operators.tokenization.tokenizer import Tokenizer
 
         model = load_own_tokenizer(inputs["tokenizer"]).model
         config = replace(model.config, encoder=self.config.encoder)
@@ -228,7 +228,7 @@ class Encode(RowStage):
         if config.dropout or config.sampling is not None:
             from dataclasses import replace
 
-            from operators.tokenization import Tokenizer
+            from operators.tokenization.tokenizer import Tokenizer
 
             model = load_own_tokenizer(inputs["tokenizer"]).model
             model = replace(model, config=replace(model.config, seed=config.seed))

@@ -99,7 +99,8 @@ class Premiums(Stage):
         self, rows: pa.Table, part: int, inputs: Mapping[str, Any], context: Context
     ) -> pa.Table:
         """Tokens of one language's sentences under each of its tokenizers."""
-        from operators.tokenization import Tokenizer, TokenizerModel
+        from operators.tokenization import TokenizerModel
+        from operators.tokenization.tokenizer import Tokenizer
 
         languages = rows.column("language").unique().to_pylist()
         texts = {name: _joined(inputs["parallel"], name) for name in languages}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from stages.contract import Artifact
 
 if TYPE_CHECKING:
-    from operators.tokenization import ByteTokenizer, Tokenizer
+    from operators.tokenization import ByteTokenizer
+    from operators.tokenization.tokenizer import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -50,12 +51,14 @@ def load_tokenizer(artifact: Artifact) -> ByteTokenizer:
 def open_tokenizer(folder: Path) -> ByteTokenizer:
     """`load_tokenizer` of a local folder."""
     from operators.tokenization import HubByteTokenizer, TokenizerModel
-    from operators.tokenization import Tokenizer as OwnTokenizer
 
     if Path(folder, MODEL_FILE).is_file():
         model = TokenizerModel.load(Path(folder, MODEL_FILE))
         expressed = model.config.own_encoder in _AS_IN_LIBRARY and not model.config.dropout
         if not (expressed and Path(folder, LIBRARY_FILE).is_file()):
+            # Here and not above: what it compiles takes time to load.
+            from operators.tokenization.tokenizer import Tokenizer as OwnTokenizer
+
             return OwnTokenizer(model)
     hub = open_with_library(folder)
     hub.encode_special_tokens = True
@@ -68,8 +71,8 @@ def load_own_tokenizer(artifact: Artifact) -> Tokenizer:
     Raises:
         ValueError: if another library made it.
     """
-    from operators.tokenization import Tokenizer as OwnTokenizer
     from operators.tokenization import TokenizerModel
+    from operators.tokenization.tokenizer import Tokenizer as OwnTokenizer
 
     path = Path(artifact.folder(), MODEL_FILE)
     if not path.is_file():

@@ -1,4 +1,9 @@
-"""The tokenizer laboratory: train, encode, measure, compare and swap tokenizers, byte for byte."""
+"""The tokenizer laboratory: train, encode, measure, compare and swap tokenizers, byte for byte.
+
+Here is what loads quickly. What is compiled is imported from its own module: `laboratory`
+(`train_tokenizer`, `train_tokenizers`), `tokenizer` (`Tokenizer`, `load_tokenizer`), `exact_bytes`
+(`next_byte_distribution`), `byte_ensembles`, `transfer`.
+"""
 
 from operators.tokenization.byte_tokenizer import (
     ByteTokenizer,
@@ -7,7 +12,6 @@ from operators.tokenization.byte_tokenizer import (
 )
 from operators.tokenization.config import TokenizerConfig
 from operators.tokenization.hub_format import to_transformers
-from operators.tokenization.laboratory import count_for, train_tokenizer, train_tokenizers
 from operators.tokenization.measures import (
     TokenizerMeasures,
     byte_premiums,
@@ -25,7 +29,6 @@ from operators.tokenization.pretokenization import (
     count_pretokens,
     pretokenizer,
 )
-from operators.tokenization.tokenizer import Tokenizer, load_tokenizer
 from operators.tokenization.vocabulary_measures import compare_tokenizers
 
 __all__ = [
@@ -34,16 +37,13 @@ __all__ = [
     "HubByteTokenizer",
     "PackedSequences",
     "PretokenCounts",
-    "Tokenizer",
     "TokenizerConfig",
     "TokenizerMeasures",
     "TokenizerModel",
     "as_byte_tokenizer",
     "byte_premiums",
     "compare_tokenizers",
-    "count_for",
     "count_pretokens",
-    "load_tokenizer",
     "measure",
     "pack_documents",
     "premiums_of_counts",
@@ -52,6 +52,4 @@ __all__ = [
     "round_trip_failures",
     "to_transformers",
     "token_premiums",
-    "train_tokenizer",
-    "train_tokenizers",
 ]

@@ -210,8 +210,7 @@ def learn_lexicon(
             order[n], order[other] = order[other], order[n]
         learning = now + 1 < rounds
         for n in order:
-            begin = ends[n - 1] if n > 0 else 0
-            end = ends[n]
+            begin, end = int(ends[n - 1]) if n > 0 else 0, int(ends[n])
             chance = 1 - (1 - memorise) ** weights[n]
             before = -1
             while begin < end:

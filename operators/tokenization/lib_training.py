@@ -123,4 +123,7 @@ def _limits(size: int, how: LibSettings) -> np.ndarray[tuple[int], np.dtype[np.i
     steps = min(how.settling, how.rounds)
     shrinking = np.linspace(how.spare, 1.0, steps + 1)[1:]
     growing = np.full(how.rounds - steps, how.spare)
-    return np.floor(size * np.concatenate([growing, shrinking])).astype(np.int64)
+    limits: np.ndarray[tuple[int], np.dtype[np.int64]] = np.floor(
+        size * np.concatenate([growing, shrinking])
+    ).astype(np.int64)
+    return limits

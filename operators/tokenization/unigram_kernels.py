@@ -139,7 +139,7 @@ def repeats(order, data, limits, words, weights, longest):
         start = order[n]
         mass[n + 1] = mass[n] + weights[words[start]]
         begins = start == 0 or words[start - 1] != words[start]
-        here = -1 if begins else np.int64(data[start - 1])
+        here = -1 if begins else int(data[start - 1])
         # Two beginnings differ, too: what stands before them cannot be joined to both.
         changes[n + 1] = changes[n] + (1 if begins or here != before else 0)
         before = here

@@ -2,9 +2,10 @@
 
 The pieces are byte strings. Training begins with the substrings that occur most, weighted by what
 they spell, and makes their number smaller by a quarter again and again: two steps of expectation
-and maximisation, then those pieces leave whose loss costs the least likelihood. This is what
-SentencePiece and `tokenizers` do, with their constants. A vocabulary is cut from the last state of
-that chain that has enough pieces, so
+and maximisation, then those pieces leave whose loss costs the least likelihood. At last the
+likeliest ones are taken of a few more than are wanted. This is what SentencePiece and `tokenizers`
+do, with their constants. A vocabulary is cut from the last state of that chain that has enough
+pieces, so
 
 - the chain does not depend on which sizes are asked for, and one chain serves them all: each
   vocabulary is, byte for byte, the one that a training for its size alone gives;
@@ -147,27 +148,28 @@ def _learn(text: _Text, sizes: set[int], *, longest: int, forbidden: bytes) -> d
         nothing = np.empty(0, np.int32)
         alike = np.full(kernels.BYTES, -math.log(kernels.BYTES))
         return dict.fromkeys(sizes, _Pieces(nothing, nothing, alike))
-    waiting = sorted(sizes)
+    occurring = len(np.unique(text.data))
+    # Size, and the pieces from which the last cut takes so many. Bytes are counted as those
+    # programs do: all in the vocabulary, those that occur in what is cut.
+    waiting = [
+        (size, math.ceil(_LAST_CUT * (size + SMALLEST_VOCABULARY)) - occurring)
+        for size in sorted(sizes)
+    ]
     pieces = _seeds(text, longest, forbidden)
     while waiting:
         pieces = _fitted(pieces, text)
-        while waiting and _before_last_cut(waiting[-1]) >= len(pieces):
-            found[waiting[-1]] = _finished(pieces, text, waiting[-1])
-            waiting.pop()
+        while waiting and waiting[-1][1] >= len(pieces):
+            size, _ = waiting.pop()
+            found[size] = _finished(pieces, text, size)
         if not waiting:
             break
         losses = _losses(pieces, text)
         following = int(_KEPT * len(pieces))
-        while waiting and _before_last_cut(waiting[-1]) >= following:
-            branch = _cut(pieces, losses, _before_last_cut(waiting[-1]))
-            found[waiting[-1]] = _finished(_fitted(branch, text), text, waiting[-1])
-            waiting.pop()
+        while waiting and waiting[-1][1] >= following:
+            size, before = waiting.pop()
+            found[size] = _finished(_fitted(_cut(pieces, losses, before), text), text, size)
         pieces = _cut(pieces, losses, following)
     return found
-
-
-def _before_last_cut(size: int) -> int:
-    return math.ceil(_LAST_CUT * size)
 
 
 def _seeds(text: _Text, longest: int, forbidden: bytes) -> _Pieces:
@@ -236,10 +238,10 @@ def _cut(pieces: _Pieces, losses: _Floats, size: int) -> _Pieces:
 
 
 def _finished(pieces: _Pieces, text: _Text, size: int) -> _Pieces:
-    """The last cut, and scores for what is left."""
+    """The likeliest pieces, and scores for what is left."""
     if len(pieces) > size:
         kept = np.zeros(len(pieces), np.bool_)
-        kept[np.argsort(-_losses(pieces, text), kind="stable")[:size]] = True
+        kept[np.argsort(-pieces.scores[kernels.BYTES :], kind="stable")[:size]] = True
         pieces = pieces.only(kept)
     expected = _expected(pieces, text)
     scores = _maximised(expected, expected >= _LEAST_EXPECTED, penalty=0.0)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from operators.tokenization import TokenizerConfig, train_tokenizer
+from operators.tokenization import TokenizerConfig
+from operators.tokenization.laboratory import train_tokenizer
 from pipelines.cli import cli
 from pipelines.cli_tokenize import coloured, shown
 from stages.tokenizer_files import save_tokenizer

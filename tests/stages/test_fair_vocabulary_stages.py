@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from operators.tokenization import TokenizerConfig, TokenizerModel, train_tokenizer
+from operators.tokenization import TokenizerConfig, TokenizerModel
+from operators.tokenization.laboratory import train_tokenizer
 from stages.tokenizer_fairness import Fairness, FairSizes, Premiums
 from stages.tokenizer_sweep import Count, Sweep
 
@@ -135,7 +136,7 @@ def test_a_size_below_the_alphabet_is_refused_with_the_config():
 def test_premiums_are_ratios_of_counts_and_the_reference_pays_one(premiums, sweep, parallel):
     value = {(row["id"], row["asked"], row["metric"]): row["value"] for row in premiums.rows()}
     models = {(row["language"], row["asked"]): row["model"] for row in sweep.table().to_pylist()}
-    from operators.tokenization import Tokenizer
+    from operators.tokenization.tokenizer import Tokenizer
 
     for size in (280, 300, 330, 360):
         assert value["eng_Latn", size, "token_premium"] == 1.0

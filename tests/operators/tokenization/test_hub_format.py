@@ -2,7 +2,8 @@
 
 import pytest
 
-from operators.tokenization import TokenizerConfig, to_transformers, train_tokenizer
+from operators.tokenization import TokenizerConfig, to_transformers
+from operators.tokenization.laboratory import train_tokenizer
 
 TEXTS = ["the cat sat on the mat , did n't it ?", " a  .\r\n\t é 😀 \0", ""]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from operators.tokenization import TokenizerConfig, train_tokenizer
+from operators.tokenization import TokenizerConfig
 from operators.tokenization.config import ALGORITHMS
+from operators.tokenization.laboratory import train_tokenizer
 
 REPOSITORY = Path(__file__).parents[3]
 
