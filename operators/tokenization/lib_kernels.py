@@ -209,15 +209,15 @@ def learn_lexicon(
             other = np.int64(_draw(state) * (n + 1))
             order[n], order[other] = order[other], order[n]
         learning = now + 1 < rounds
-        for n in order:
-            begin, end = int(ends[n - 1]) if n > 0 else 0, int(ends[n])
-            chance = 1 - (1 - memorise) ** weights[n]
+        for word in order:
+            begin, end = int(ends[word - 1]) if word > 0 else 0, int(ends[word])
+            chance = 1 - (1 - memorise) ** weights[word]
             before = -1
             while begin < end:
                 length, chunk, shorter = _longest_at(lexicon, data, begin, end)
                 if chunk >= 0:
                     saved = _saved(lexicon, data, begin, end, length, shorter, _HORIZON * longest)
-                    lexicon.credits[chunk] += weights[n] * (saved if saved > 0 else -1)
+                    lexicon.credits[chunk] += weights[word] * (saved if saved > 0 else -1)
                 stop = begin + length
                 if (
                     learning
