@@ -172,8 +172,10 @@ class Compare(Stage):
         ]  # fmt: skip
         outputs["measures"].write(pa.Table.from_pylist(rows, METRICS))
         for row in table.to_dicts():
-            context.metric(f"bytes_per_token.{row['tokenizer']}", row["bytes_per_token"])
-            context.metric(f"round_trip_failures.{row['tokenizer']}", row["round_trip_failures"])
+            # A record takes no "=" and "," in names.
+            name = row["tokenizer"].replace("=", ":").replace(",", " ")
+            context.metric(f"bytes_per_token.{name}", row["bytes_per_token"])
+            context.metric(f"round_trip_failures.{name}", row["round_trip_failures"])
 
 
 def _name(artifact: Artifact) -> str:

@@ -6,6 +6,7 @@ shard, a folder where a kind is files, and that no row of a conserving stage get
 
 import itertools
 import random
+import re
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -132,6 +133,7 @@ class MemoryContext:
         assert total is None or done <= total
 
     def metric(self, name, value, step=None):
+        assert re.fullmatch(r"[/\w.\- :]+", name), f"MLflow takes no metric {name!r}"
         self.metrics[name] = float(value)
         if step is not None:
             self.curves.setdefault(name, []).append((step, float(value)))
