@@ -24,7 +24,7 @@ from stages.contract import (
     StageConfig,
 )
 from stages.kinds import DOCUMENTS, METRICS
-from stages.tokenizer_files import END_OF_TEXT
+from stages.tokenizer_files import END_OF_TEXT, MODEL_FILE, load_library_tokenizer
 
 OLD, MODERN = "old", "modern"
 
@@ -339,6 +339,9 @@ class Vectors(RowStage):
             return
         from operators.semantics.contextual import load_encoder
 
+        if "model" in inputs and Path(inputs["model"].folder(), MODEL_FILE).is_file():
+            # Says which tokenizers have places in the text, where this one has none.
+            load_library_tokenizer(inputs["model"])
         source = self.config.hub or str(inputs["model"].folder())
         self.model, self.tokenizer = load_encoder(source, local=Path(source).is_dir())
 

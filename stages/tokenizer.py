@@ -23,8 +23,10 @@ from stages.contract import (
 from stages.tokenizer_files import (
     END_OF_TEXT,
     end_of_text_id,
+    is_adapted,
     load_own_tokenizer,
     load_tokenizer,
+    open_adapted,
     save_tokenizer,
 )
 
@@ -202,8 +204,8 @@ class Encode(RowStage):
             None,
             gt=0,
             validate_default=True,
-            description="unigram: draw a segmentation in proportion to its probability to this "
-            "power (Kudo 2018); default the most probable one",
+            description="unigram, adapted: draw a segmentation in proportion to its probability to "
+            "this power (Kudo 2018); default the most probable one",
         )
         epoch: int = Field(0, ge=0, description="another draw of the same texts in each epoch")
         seed: int = Field(0, ge=0, description="of what is drawn")
@@ -226,16 +228,22 @@ class Encode(RowStage):
         self.tokenizer = load_tokenizer(inputs["tokenizer"])
         self.drawing = None
         if config.dropout or config.sampling is not None:
-            from dataclasses import replace
+            self.drawing = self._drawing(inputs["tokenizer"])
 
-            from operators.tokenization.tokenizer import Tokenizer
+    def _drawing(self, artifact: Artifact) -> Any:
+        """What draws the spellings of texts."""
+        from dataclasses import replace
 
-            model = load_own_tokenizer(inputs["tokenizer"]).model
-            model = replace(model, config=replace(model.config, seed=config.seed))
-            if config.sampling is None:
-                self.drawing = Tokenizer(model, dropout=config.dropout)
-            else:
-                self.drawing = Tokenizer(model, encoder="unigram_sampled", power=config.sampling)
+        from operators.tokenization.tokenizer import Tokenizer
+
+        config = self.config
+        if is_adapted(artifact.folder()) and not config.dropout:
+            return open_adapted(artifact.folder(), alpha=config.sampling, seed=config.seed)
+        model = load_own_tokenizer(artifact).model
+        model = replace(model, config=replace(model.config, seed=config.seed))
+        if config.sampling is None:
+            return Tokenizer(model, dropout=config.dropout)
+        return Tokenizer(model, encoder="unigram_sampled", power=config.sampling)
 
     def apply(self, rows: pa.Table, context: Context) -> pa.Table:
         from operators.tokenization import pack_documents

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,7 +23,7 @@ from stages.contract import (
     execution_field,
 )
 from stages.kinds import METRICS
-from stages.tokenizer_files import end_of_text_id, load_tokenizer
+from stages.tokenizer_files import copy_tokenizer, end_of_text_id, load_tokenizer
 
 if TYPE_CHECKING:
     from operators.modeling import StepReport
@@ -195,8 +193,7 @@ class LanguageModel(Stage):
         outputs["history"].write(pa.Table.from_pylist(history, METRICS))
         folder = outputs["model"].folder()
         save_model(model, str(folder))
-        for path in inputs["tokenizer"].folder().iterdir():
-            shutil.copyfile(path, Path(folder, path.name))
+        copy_tokenizer(inputs["tokenizer"], folder)
         context.metric("parameters", parameter_count(model))
         context.metric("final_loss", summary.final_loss)
         context.metric("epochs", summary.epochs)

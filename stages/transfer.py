@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationInfo, field_validator
@@ -20,7 +18,7 @@ from stages.contract import (
     Stage,
     StageConfig,
 )
-from stages.tokenizer_files import load_tokenizer
+from stages.tokenizer_files import copy_tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,8 +111,7 @@ class Tokenizer(Stage):
             )
         folder = outputs["model"].folder()
         save_model(swapped.model, str(folder))
-        for path in inputs["tokenizer"].folder().iterdir():
-            shutil.copyfile(path, Path(folder, path.name))
+        copy_tokenizer(inputs["tokenizer"], folder)
         context.metric("vocab_size", len(new.tokens))
         context.metric("parameters", parameter_count(swapped.model))
         context.metric("padding_rows", swapped.padding_rows)

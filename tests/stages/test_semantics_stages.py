@@ -1,6 +1,7 @@
 """semantics.*: a planted change is found, whatever the vectors are from; what did not move is not."""
 
 import random
+import shutil
 
 import pyarrow as pa
 import pytest
@@ -9,6 +10,7 @@ from stages.kinds import DOCUMENTS
 from stages.semantics import Chunks, Clean, Wordpiece
 from stages.semantics_shift import Shift
 from stages.semantics_usages import Space, Usages, Vectors
+from stages.tokenizer import Train
 
 SEA = ["the {} rolled over the {} sand", "a boat on the {} of the {} sea", "{} of salt {} water"]
 FIRM = ["the {} signed a {} contract", "profits of the {} rose {} again", "a {} hired {} clerks"]
@@ -205,6 +207,18 @@ def test_a_causal_model_of_this_project_gives_vectors(run_stage, trained, docume
     # The same texts on both sides: nothing moved, whatever the model thinks.
     assert all(row["value"] == pytest.approx(0, abs=1e-6)
                for row in by_word(shift, "prt").values())  # fmt: skip
+
+
+def test_a_model_whose_tokenizer_tells_no_places_is_refused_by_what_would_do(
+    run_stage, usages, trained, sayings, tmp_path
+):
+    picky = run_stage(Train, {"documents": sayings}, algorithm="picky_bpe", vocab_size=290)
+    shutil.copytree(trained["model"].folder(), tmp_path, dirs_exist_ok=True)
+    (tmp_path / "tokenizer.json").unlink()
+    shutil.copyfile(picky["tokenizer"].folder() / "tokenmill.json", tmp_path / "tokenmill.json")
+    model = type(trained["model"])("model", folder=tmp_path)
+    with pytest.raises(ValueError, match="algorithm bpe, wordpiece or unigram"):
+        run_stage(Vectors, {"usages": usages["usages"], "model": model}, device="cpu")
 
 
 def test_a_model_is_given_once(run_stage, usages, space, bert):

@@ -6,6 +6,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from stages.tokenizer import Encode, Encoder, Train
+from stages.tokenizer_adaptation import Adapt
 from stages.tokenizer_files import (
     END_OF_TEXT,
     end_of_text_id,
@@ -109,6 +110,62 @@ def test_the_same_text_gives_the_same_bytes_whatever_the_shards(run_stage, sayin
 def test_a_vocabulary_too_small_for_all_bytes_is_refused_with_the_config():
     with pytest.raises(ValueError, match="greater than or equal to 257"):
         Train.Config(vocab_size=256)
+
+
+# --- tokenizer.adapt ------------------------------------------------------------------------------
+
+TASK = {str(n): "the owl sat on the roof of the barn. naïve 猫" for n in range(20)}
+
+
+@pytest.fixture
+def adapted(run_stage, documents, tokenizer):
+    inputs = {"tokenizer": tokenizer, "documents": documents(TASK)}
+    return run_stage(Adapt, inputs, vocab_size=290)
+
+
+def test_an_adapted_tokenizer_keeps_the_ids_of_its_base_and_loses_no_text(adapted, tokenizer):
+    base, after = load_tokenizer(tokenizer), load_tokenizer(adapted["tokenizer"])
+    assert tuple(after.tokens[: len(base.tokens)]) == tuple(base.tokens)
+    metrics = adapted.context.metrics
+    assert metrics["added_pieces"] == len(after.tokens) - len(base.tokens) > 0
+    assert metrics["tokens_after"] < metrics["tokens_before"]
+    assert end_of_text_id(after) == end_of_text_id(base)
+    for text in (*TASK.values(), f"An owl {END_OF_TEXT} sat\0\n猫頭鷹 🦉 "):
+        assert after.decode(after.encode(text)) == text
+
+
+def test_spellings_of_an_adapted_tokenizer_are_drawn_by_document_epoch_and_seed(
+    run_stage, documents, adapted
+):
+    def drawn(**settings):
+        given = {"documents": documents(TASK), "tokenizer": adapted["tokenizer"]}
+        rows = run_stage(Encode, given, sequence_length=2, **settings).rows()
+        return [row["tokens"] for row in rows]
+
+    assert drawn(sampling=0.1) == drawn(sampling=0.1)
+    assert drawn(sampling=0.1) != drawn(sampling=0.1, epoch=1)
+    assert drawn(sampling=0.1) != drawn(sampling=0.1, seed=1)
+    assert drawn(sampling=0.1) != drawn()
+    with pytest.raises(ValueError, match="give what it was adapted from"):
+        drawn(dropout=0.1)
+
+
+def test_an_adapted_tokenizer_is_refused_where_it_cannot_be_used(run_stage, documents, adapted):
+    with pytest.raises(ValueError, match="adapted already"):
+        run_stage(
+            Adapt, {"tokenizer": adapted["tokenizer"], "documents": documents(TASK)}, vocab_size=290
+        )
+    with pytest.raises(ValueError, match="give what it was adapted from"):
+        run_stage(Encoder, {"tokenizer": adapted["tokenizer"]}, encoder="pathpiece")
+    with pytest.raises(ValueError, match="algorithm bpe, wordpiece or unigram"):
+        load_library_tokenizer(adapted["tokenizer"])
+
+
+def test_a_task_without_a_text_adds_nothing(run_stage, documents, tokenizer):
+    ran = run_stage(Adapt, {"tokenizer": tokenizer, "documents": documents({})})
+    assert ran.context.metrics["added_pieces"] == 0
+    text = "The owl sat."
+    assert load_tokenizer(ran["tokenizer"]).encode(text) == load_tokenizer(tokenizer).encode(text)
 
 
 # --- tokenizer.encode -----------------------------------------------------------------------------
