@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from operators.semantics.measures import Floats, centroid_distances, jensen_shannon, unit
+from operators.semantics.measures import (
+    Floats,
+    centroid_distances,
+    jensen_shannon,
+    prototype_distance,
+    unit,
+)
 
 MEASURES = ("prt", "apd", "jsd")
 
@@ -91,6 +97,9 @@ def measure_shift(
 
     generator = np.random.default_rng(seed)
     observed = sums.measures((~of_new).astype(float)[None], of_new.astype(float)[None])
+    # Each side by itself: a product over both rounds differently on other processors, and usages
+    # that are the same on both sides have not moved at all.
+    observed["prt"] = np.array([prototype_distance(points[~new], points[new])])
     drawn = sums.measures(
         _draws(generator, resamples, ~of_new), _draws(generator, resamples, of_new)
     )
