@@ -45,7 +45,8 @@ class AttentionToPrompt:
         missing = [n for n in ("q_proj", "k_proj", "head_dim") if not hasattr(self._layer, n)]
         if missing or hasattr(self._layer, "q_norm"):
             what = f"has no {', '.join(missing)}" if missing else "normalises queries and keys"
-            raise ValueError(f"{type(self._layer).__name__} {what}: only attention like Llama's will do")
+            kind = type(self._layer).__name__
+            raise ValueError(f"{kind} {what}: only attention like Llama's can be recomputed")
         self._seen: tuple[Tensor, tuple[Tensor, Tensor], Tensor | None] | None = None
         self._hook: Any = None
 
@@ -96,8 +97,9 @@ class AttentionToPrompt:
         key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
         wide = torch.float64 if query.dtype == torch.float64 else torch.float32
         # What attention gives for values that are 1 at the prompt and 0 elsewhere is the sum
-        # asked for: no [t, t] matrix is stored where the kernel stores none.
-        values = prompt.to(wide)[:, None, :, None].expand(b, query.shape[1], t, size)
+        # asked for: no [t, t] matrix is stored where the kernel stores none. (Kernels that store
+        # none want values as wide as the keys, and contiguous.)
+        values = prompt.to(wide)[:, None, :, None].expand(query.shape).contiguous()
         with torch.autocast(query.device.type, enabled=False):
             attended = functional.scaled_dot_product_attention(
                 query.to(wide),
