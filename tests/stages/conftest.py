@@ -144,6 +144,7 @@ class MemoryContext:
         return self._checkpoints
 
     def team(self, step, size):
+        assert 1 <= size <= step.__self__.workers(), "the stage's workers() says otherwise"
         copied = type(step.__self__)(step.__self__.config)  # what `run` has set is not there
         method = getattr(copied, step.__name__)
         if size == 1:
