@@ -112,16 +112,16 @@ def test_a_sequence_longer_than_the_priors_context_is_read_in_windows(
 
     inputs = {"documents": sayings, "tokenizer": tokenizer}
     long = run_stage(Encode, inputs, sequence_length=40)["tokens"]
-    from operators.editing import resampling
+    from operators.editing import prior_passes
 
     lengths = set()
-    real = resampling.next_token_logits
+    real = prior_passes.next_token_logits
 
     def watched(model, input_ids):
         lengths.add(input_ids.shape[1])
         return real(model, input_ids)
 
-    monkeypatch.setattr(resampling, "next_token_logits", watched)
+    monkeypatch.setattr(prior_passes, "next_token_logits", watched)
     ran = resample(long)
     assert max(lengths) == 16, "the prior was trained on 16 tokens"
     assert max(edit["position"] for row in ran.rows() for edit in row["edits"]) > 16
