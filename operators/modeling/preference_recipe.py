@@ -1,4 +1,4 @@
-"""What a preference training run is, apart from its models: pairs, settings, and what is reported."""
+"""What a preference training run is, apart from its models: pairs, settings and reports."""
 
 import math
 from dataclasses import dataclass
