@@ -111,12 +111,13 @@ class Teams:
         others = [node for node in nodes if not node.has_gpus]
         if "GPU" not in amounts and with_gpus and unmet(needs, others) is None:
             labels[NODE_ID] = f"!in({', '.join(node.id for node in with_gpus)})"
-        return {
+        scaling = {
             "num_workers": size,
             "use_gpu": "GPU" in amounts,
             "resources_per_worker": {"CPU": 0.0, **amounts},
-            "label_selector": labels or None,
         }
+        # Older versions of Ray Train know no labels, and most clusters have none.
+        return scaling | ({"label_selector": labels} if labels else {})
 
     def _left(self, name: str) -> Any:
         import ray
@@ -171,7 +172,8 @@ def _fit(rank: Callable[[], None], scaling: Mapping[str, Any], name: str) -> Exc
         try:
             trainer.fit()
         except (TrainingFailedError, ray.exceptions.RayError) as error:
-            return error
+            failure: Exception = error
+            return failure
         finally:
             if here:
                 signal.signal(signal.SIGINT, on_interrupt)
