@@ -13,7 +13,7 @@ _CHAIN = r"(?<!\w)(?<!\w\.)\w++(?:\.\w++)*+"
 
 # Bounded repetitions, possessive ones and look-behinds keep each search linear.
 SPANS: dict[str, str] = {
-    "numbers": r"[\p{L}\p{M}\d]*\d(?:[\p{L}\p{M}\d]|[.,:/-](?=\d))*+%?",
+    "numbers": r"(?<![\p{L}\p{M}\d])[\p{L}\p{M}]*+\d(?:[\p{L}\p{M}\d]|[.,:/-](?=\d))*+%?",
     "urls": r"(?:\p{L}[\p{L}\d+.-]{0,20}://|www\.)\S+|[^\s@<>]{1,64}@[^\s@<>]+\.[^\s@<>]+",
     "code": "|".join(
         (
