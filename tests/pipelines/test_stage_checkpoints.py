@@ -1,6 +1,7 @@
 """Checkpoints outlive a task: what they promise to a stage, on any store and among other runs."""
 
 import json
+import pickle
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cluster.team import TeamLost
 from pipelines.checkpoints import StoredCheckpoints, attempt_of, drop_checkpoints, folder_of
 from pipelines.code import CodeIndex
 from pipelines.gc import Collector, Policy
+from pipelines.isolation import describe, keep_place
 from pipelines.leases import Lease, write_entry
 from pipelines.store import Store
 
@@ -415,6 +417,15 @@ def test_a_team_that_cannot_be_is_an_error_that_says_why(
     project: Project, settings: str, said: str
 ) -> None:
     assert said in str(project.run(dag(settings))["sum"].error)
+
+
+def test_where_a_rank_raised_is_told_at_home_though_its_traceback_stays_behind() -> None:
+    with pytest.raises(ValueError, match="no") as caught:
+        float("no number")
+    keep_place(caught.value, ", rank 1")
+    home = pickle.loads(pickle.dumps(caught.value))
+    assert describe(home).startswith(f"ValueError: {caught.value} at {Path(__file__).name}:")
+    assert describe(home).endswith(f" in {caught.traceback[0].name}, rank 1")
 
 
 def test_the_workers_of_a_team_are_part_of_what_a_stage_asks_for(project: Project) -> None:
