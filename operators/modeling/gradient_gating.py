@@ -40,7 +40,7 @@ class AppearanceCounts:
             input_ids: integer ``[b, t]``, ids within the vocabulary where scored.
             scored: boolean ``[b, t]``, the tokens that are targets.
         """
-        tokens, counts = input_ids[scored].long().cpu().unique(return_counts=True)
+        tokens, counts = torch.unique(input_ids[scored].long().cpu(), return_counts=True)
         self._steps.append((tokens, counts))
         self._totals[tokens] += counts
         if len(self._steps) > self.memory:
@@ -163,7 +163,7 @@ class _GatedProjection(torch.autograd.Function):
         return torch.nn.functional.linear(hidden, weight)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden, weight, rare, factors = ctx.saved_tensors
         of_hidden = (upstream @ weight.to(upstream.dtype)).to(hidden.dtype)
         gated = upstream.clone()

@@ -147,7 +147,7 @@ def number_token_losses(
     elif distance == "absolute":
         found = (q * (at - y).abs()).sum(dim=1)
     else:
-        places, place = at.unique(return_inverse=True)
+        places, place = torch.unique(at, return_inverse=True)
         masses = q.new_zeros(len(q), len(places)).index_add(1, place, q)
         found = (masses.cumsum(dim=1) - (places >= y).to(wide)).abs().sum(dim=1)
     return losses.masked_scatter(functional.pad(are_numbers, (1, 0)), found)

@@ -81,7 +81,7 @@ def reference_losses(
 
 def _padded(length: int) -> int:
     """The next of the widths 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, ..."""
-    step = max(8, 2 ** ((length - 1).bit_length() - 3))
+    step = 1 << max(3, (length - 1).bit_length() - 3)
     return -(-length // step) * step
 
 

@@ -56,14 +56,11 @@ class ParameterHistory:
         theirs = [parameter.detach() for parameter in model.parameters()]
         if [p.shape for p in theirs] != [average.shape for average in self._averages]:
             raise ValueError("the model has other parameters than the history was made of")
-        for average, theirs_now, ours in zip(
-            self._averages, theirs, self.model.parameters(), strict=True
-        ):
-            average.lerp_(theirs_now.to(average), 1 - self.decay)
-            if average.dtype != ours.dtype:
-                ours.copy_(average)
-        for ours, theirs_now in zip(self.model.buffers(), model.buffers(), strict=True):
-            ours.copy_(theirs_now)
+        for average, now in zip(self._averages, theirs, strict=True):
+            average.lerp_(now.to(average), 1 - self.decay)
+        self._round_into_model()
+        for kept, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
+            kept.copy_(buffer)
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that a checkpoint must hold for the average to go on exactly."""
@@ -83,6 +80,10 @@ class ParameterHistory:
             raise ValueError("the state is of another model than this history")
         for name, tensor in own.items():
             tensor.copy_(state[name])
-        for average, ours in zip(self._averages, self.model.parameters(), strict=True):
-            if average.dtype != ours.dtype:
-                ours.copy_(average)
+        self._round_into_model()
+
+    def _round_into_model(self) -> None:
+        """Where a parameter is its own average, in full precision, there is nothing to do."""
+        for average, parameter in zip(self._averages, self.model.parameters(), strict=True):
+            if average.dtype != parameter.dtype:
+                parameter.copy_(average)
