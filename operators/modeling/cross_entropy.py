@@ -104,7 +104,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return normalizers - chosen
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         states, weight, targets, normalizers = ctx.saved_tensors
         of_states, of_weight = ctx.needs_input_grad[:2]

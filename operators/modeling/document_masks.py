@@ -86,7 +86,7 @@ def packed_documents(starts: Sequence[Sequence[int]], length: int) -> PackedDocu
                 f"{given.tolist()}"
             )
         begins[row, given[1:]] = 1
-    places = np.arange(length)
+    columns = np.arange(length)
     document = begins.cumsum(axis=1)
-    first = np.maximum.accumulate(np.where(begins == 1, places, 0), axis=1)
-    return PackedDocuments(torch.from_numpy(document), torch.from_numpy(places - first))
+    first = np.maximum.accumulate(np.where(begins == 1, columns, 0), axis=1)
+    return PackedDocuments(torch.from_numpy(document), torch.from_numpy(columns - first))

@@ -8,9 +8,15 @@ as PaLM and nanoGPT count it. What is computed again (activation checkpointing, 
 not counted: model FLOPs utilisation measures use, not effort.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Dense bfloat16 operations per second, without sparsity, from the data sheets. The first name found
 # in the device's name counts, so the special forms stand before the common ones.
@@ -44,15 +50,14 @@ class TokenFlops:
         return self.matrices + self.attention
 
 
-def token_flops(model: torch.nn.Module, context_length: int) -> TokenFlops:
+def token_flops(model: PreTrainedModel, context_length: int) -> TokenFlops:
     """Operations of training a Hugging Face decoder on a token of sequences of ``context_length``.
 
     The input embedding is looked up, not multiplied: it is left out, unless it is tied to the
     output layer, which multiplies. Frozen parameters count like the others.
 
     Args:
-        model: with ``config`` and ``get_input_embeddings`` as `transformers.PreTrainedModel` has
-            them.
+        model: a causal language model.
         context_length: tokens a query attends to, ``>= 1``.
 
     Raises:

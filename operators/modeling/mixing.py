@@ -97,7 +97,7 @@ class MixedOrder:
         first = (step - 1) * self.batch_size
         # Rows of each source before each place of the batch, and before the place after it.
         before = self._counts(range(first, first + self.batch_size + 1))
-        sources = np.diff(before, axis=0).argmax(axis=1)
+        sources: NDArray[np.int64] = np.diff(before, axis=0).argmax(axis=1)
         rows = np.empty(self.batch_size, dtype=np.int64)
         needed: set[tuple[int, int]] = set()
         for source, length in enumerate(self.lengths):
@@ -121,7 +121,8 @@ class MixedOrder:
         """
         if steps < 0:
             raise ValueError(f"steps must be >= 0, got {steps}")
-        return self._counts([steps * self.batch_size])[0]
+        drawn: NDArray[np.int64] = self._counts([steps * self.batch_size])[0]
+        return drawn
 
     def _counts(self, places: Sequence[int]) -> NDArray[np.int64]:
         """Rows ``[len(places), m]`` of each source before each of some places of the line."""

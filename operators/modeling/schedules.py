@@ -218,7 +218,7 @@ class Infinite(Schedule):
             return self.peak * self.end_ratio  # what the power below gives, but for rounding
         if annealed > 0:
             progress = annealed / self.anneal_steps
-            return constant * (self.end_ratio / self.constant_ratio) ** progress
+            return constant * math.pow(self.end_ratio / self.constant_ratio, progress)
         cooled = step - self.warmup_steps
         if cooled >= self.cooldown_steps:
             return constant
