@@ -36,7 +36,7 @@ class Compressed:
     """A text with words left out.
 
     Attributes:
-        text: the words kept, each with the white space that followed it.
+        text: the words kept, with white space where there was some between them.
         words: of the text as it was.
         kept: of those.
     """
@@ -111,7 +111,10 @@ def kept_words(
         stays[others[np.argsort(-scores[others], kind="stable")[:room]]] = True
     kept = np.flatnonzero(stays)
     if drop_repeats and len(kept):
-        repeats = [listed[here] and words[here] == words[before] for before, here in pairwise(kept)]
+        repeats = [
+            listed[here] and words[here] == words[before]
+            for before, here in pairwise(kept.tolist())
+        ]
         kept = kept[~np.array([False, *repeats])]
     return kept
 
@@ -147,12 +150,25 @@ def compress(
     )
     if len(kept) == len(words):
         return Compressed(text, len(words), len(kept))
-    # A word takes along what stands between it and the next one: white space only.
-    nexts = [start for start, _ in spans[1:]] + [len(text)]
-    made = "".join(text[spans[place][0] : nexts[place]] for place in kept)
-    indent = text[: spans[0][0]]
-    behind = text[len(text.rstrip()) :]
-    return Compressed(indent + made.rstrip() + behind, len(words), len(kept))
+    made = [text[: spans[0][0]]]
+    for before, here in pairwise(kept.tolist()):
+        between = text[spans[before][1] : spans[here][0]]
+        if here > before + 1:
+            between = _gap(between, words[before], words[here])
+        made += [words[before], between]
+    made += [words[kept[-1]]] if len(kept) else []
+    return Compressed("".join([*made, text[spans[-1][1] :]]), len(words), len(kept))
+
+
+def _gap(between: str, before: str, here: str) -> str:
+    """The white space that stays of what was left out: with a line end, else the first.
+
+    Without any, words that would be read as one get a space: 2*3 is not to become 23.
+    """
+    runs: list[str] = re.findall(r"\s+", between)
+    if runs:
+        return next((run for run in runs if "\n" in run), runs[0])
+    return " " if len(word_spans(before + here)) < 2 else ""
 
 
 def word_importances(

@@ -98,10 +98,29 @@ def test_importances_that_do_not_fit_are_an_error(importances):
 # --- compressed text ------------------------------------------------------------------------------
 
 
-def test_a_kept_word_brings_the_white_space_behind_it():
+def test_white_space_stays_where_there_was_some_and_a_line_end_before_others():
     made = compress(" we add 2.5\nto x .\n", [1, 0, 0, 0, 2, 3], 0.5)
     assert made.text == " 2.5\nx .\n"
     assert (made.words, made.kept, made.ratio) == (6, 3, 0.5)
+    assert compress("\ta b c\n", [0, 1, 0], 0.34).text == "\tb\n"
+    assert compress("we get 3.\nThen go on", [1, 0, 0, 0, 2, 0, 0], 0.4).text == "we 3\nThen"
+
+
+def test_words_are_not_run_together():
+    assert compress("2*3=6", [0] * 5, 0.6).text == "2 3 6"
+    assert compress("well-known", [1, 0, 1], 0.67).text == "well known"
+    assert compress("甲乙丙", [1, 0, 1], 0.67).text == "甲丙"
+
+
+@given(text=st.text(st.sampled_from("ab1. \n甲'"), max_size=20), data=st.data())
+def test_the_words_of_a_compressed_text_are_the_kept_ones(text, data):
+    found = words(text)
+    scores = data.draw(st.lists(st.floats(0, 9), min_size=len(found), max_size=len(found)))
+    gamma = data.draw(st.sampled_from(GAMMAS))
+    places = kept_words(found, scores, gamma)
+    made = compress(text, scores, gamma)
+    assert "".join(words(made.text)) == "".join(found[place] for place in places)
+    assert made.kept == len(places)
 
 
 def test_the_ratio_is_that_of_the_words_really_kept():
