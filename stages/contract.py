@@ -184,7 +184,8 @@ class Checkpoints(Protocol):
     def latest(self) -> tuple[int, Path] | None:
         """The last step whose checkpoint is whole, and a local folder with its files, to read.
 
-        A damaged one is passed over, and counted as `checkpoints_damaged`.
+        A damaged one is passed over, and counted as `checkpoints_damaged`; of the one that is given
+        the step is recorded as `resumed_from_step`.
         """
         ...
 
