@@ -121,12 +121,14 @@ def mup_parameter_groups(
     """
     multiplier = base.multiplier(model)
     hidden = {id(matrix) for matrix in _hidden_matrices(model)}
-    flat, outer, inner = [], [], []
+    flat: list[nn.Parameter] = []
+    outer: list[nn.Parameter] = []
+    inner: list[nn.Parameter] = []
     for parameter in model.parameters():
         if parameter.requires_grad:
             chosen = inner if id(parameter) in hidden else outer
             (flat if parameter.ndim < 2 else chosen).append(parameter)
-    rows: list[tuple[list[nn.Parameter], float, float]] = [
+    rows = [
         (flat, 1.0, 0.0),
         (outer, 1.0, weight_decay),
         (inner, 1.0 / multiplier, weight_decay * multiplier),
