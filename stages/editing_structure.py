@@ -212,21 +212,19 @@ class Mask(RowStage):
         config = self.config
         if config.ratio == 0:
             return rows
-        edits = rows.column("edits").to_pylist()
-        seen = _inputs(rows)
-        for place, (name, tokens) in enumerate(
-            zip(rows.column("id").to_pylist(), rows.column("tokens").to_pylist(), strict=True)
-        ):
-            positions = mask_positions(len(tokens), name, ratio=config.ratio, seed=config.seed)
-            inputs = masked_inputs(tokens, positions, self.mask_id, seen[place])
-            changed = _changes(seen[place], inputs)
-            context.count("tokens", len(tokens))
-            context.count("eligible", max(len(tokens) - 1, 0))
+        tokens, starts = _flat(rows, "tokens")
+        seen, _ = _flat(rows, "inputs" if "inputs" in rows.column_names else "tokens")
+        inputs = seen.copy()
+        for row, name in enumerate(rows.column("id").to_pylist()):
+            here = slice(starts[row], starts[row + 1])
+            length = int(starts[row + 1] - starts[row])
+            positions = mask_positions(length, name, ratio=config.ratio, seed=config.seed)
+            inputs[here] = masked_inputs(tokens[here], positions, self.mask_id, inputs[here])
+            context.count("tokens", length)
+            context.count("eligible", max(length - 1, 0))
             context.count("drawn", len(positions))
-            context.count("changed", len(changed))
-            edits[place] += changed
-            seen[place] = inputs
-        return with_columns(rows, {"inputs": seen, "edits": edits}, TOKENS)
+        context.count("changed", int((inputs != seen).sum()))
+        return _with_inputs(rows, seen, inputs, starts)
 
     def summary(self, counts: Mapping[str, int]) -> Mapping[str, float]:
         tokens = counts.get("tokens", 0)
@@ -277,34 +275,28 @@ class MaskAnswers(RowStage):
             )
         if config.ratio == 0:
             return rows
-        tokens = rows.column("tokens").to_pylist()
         twice = rows.take(np.repeat(np.arange(rows.num_rows), 2))
-        ids, seen, edits = twice.column("id").to_pylist(), _inputs(twice), []
-        scored = twice.column("scored").to_pylist()
-        edits = twice.column("edits").to_pylist()
-        for row in range(rows.num_rows):
-            copy = 2 * row + 1
+        tokens, starts = _flat(twice, "tokens")
+        seen, _ = _flat(twice, "inputs" if "inputs" in rows.column_names else "tokens")
+        inputs, scored = seen.copy(), _flat(twice, "scored")[0].copy()
+        ids = twice.column("id").to_pylist()
+        for copy in range(1, twice.num_rows, 2):
+            here = slice(starts[copy], starts[copy + 1])
+            answer = scored[here]
             positions = answer_mask_positions(
-                np.array(scored[copy], np.bool_),
-                ids[copy],
-                ratio=config.ratio,
-                shortest=config.shortest,
-                seed=config.seed,
+                answer, ids[copy], ratio=config.ratio, shortest=config.shortest, seed=config.seed
             )
             ids[copy] += "#masked" if len(positions) else "#again"
-            context.count("eligible", sum(scored[copy][1:]))
+            context.count("eligible", int(answer[1:].sum()))
             context.count("drawn", len(positions))
-            if not len(positions):
-                context.count("short_answers", 1)
-                continue
-            inputs = masked_inputs(tokens[row], positions, self.mask_id, seen[copy])
-            changed = _changes(seen[copy], inputs)
-            context.count("changed", len(changed))
-            edits[copy] += changed
-            seen[copy] = inputs
-            scored[copy] = np.isin(np.arange(len(inputs)), positions)
-        columns = {"id": ids, "inputs": seen, "scored": scored, "edits": edits}
-        return with_columns(twice, columns, TOKENS)
+            context.count("short_answers", not len(positions))
+            if len(positions):
+                inputs[here] = masked_inputs(tokens[here], positions, self.mask_id, inputs[here])
+                scored[here] = False
+                scored[starts[copy] + positions] = True
+        context.count("changed", int((inputs != seen).sum()))
+        made = _with_inputs(twice, seen, inputs, starts)
+        return with_columns(made, {"id": ids, "scored": _lists(starts, scored)}, TOKENS)
 
     def summary(self, counts: Mapping[str, int]) -> Mapping[str, float]:
         return shares_of_eligible(counts)
@@ -337,7 +329,7 @@ _OWN_COLUMNS = {
 
 
 def with_columns(
-    rows: pa.Table, columns: Mapping[str, Sequence[Any]], schema: pa.Schema = DOCUMENTS
+    rows: pa.Table, columns: Mapping[str, Sequence[Any] | pa.Array], schema: pa.Schema = DOCUMENTS
 ) -> pa.Table:
     """The rows with some columns in place of those of that name, or behind the others."""
     for name, values in columns.items():
@@ -346,7 +338,7 @@ def with_columns(
             kind = schema.field(name).type
         else:
             kind = _OWN_COLUMNS.get(name) or rows.schema.field(place).type
-        column = pa.array(values, kind)
+        column = values if isinstance(values, pa.Array) else pa.array(values, kind)
         if place < 0:
             rows = rows.append_column(name, column)
         else:
@@ -362,17 +354,38 @@ def shares_of_eligible(counts: Mapping[str, int]) -> dict[str, float]:
     return {f"{name}_share": counts.get(name, 0) / eligible for name in ("drawn", "changed")}
 
 
-def _inputs(rows: pa.Table) -> list[Any]:
-    """What the model sees of each row so far."""
-    name = "inputs" if "inputs" in rows.column_names else "tokens"
-    found: list[Any] = rows.column(name).to_pylist()
-    return found
+def _flat(rows: pa.Table, name: str) -> tuple[Any, Any]:
+    """The values of a column of lists, end to end, and where each row begins and ends [n + 1]."""
+    column = rows.column(name).combine_chunks()
+    lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _changes(before: Sequence[int], after: Any) -> list[dict[str, int]]:
-    """Entries of `edits` for all that differs."""
-    earlier = np.asarray(before)
-    return [
-        {"position": int(at), "before": int(earlier[at]), "after": int(after[at])}
-        for at in np.flatnonzero(earlier != after)
-    ]
+def _lists(starts: Any, values: Any) -> pa.Array:
+    """The inverse of `_flat`."""
+    items = values if isinstance(values, pa.Array) else pa.array(values)
+    return pa.ListArray.from_arrays(pa.array(starts.astype(np.int32)), items)
+
+
+def _with_inputs(rows: pa.Table, seen: Any, inputs: Any, starts: Any) -> pa.Table:
+    """The rows with what the model sees now; `edits` goes on with what differs from `seen`."""
+    changed = np.flatnonzero(inputs != seen)
+    owners = np.searchsorted(starts, changed, side="right") - 1
+    fields = (changed - starts[owners], seen[changed], inputs[changed])
+    earlier = rows.column("edits").combine_chunks()
+    new = pa.StructArray.from_arrays(
+        [pa.array(values.astype(np.int32)) for values in fields],
+        fields=list(earlier.type.value_type),
+    )
+    counts = earlier.value_lengths().to_numpy(zero_copy_only=False)
+    owners = np.concatenate([np.repeat(np.arange(rows.num_rows), counts), owners])
+    edits = pa.concat_arrays([earlier.flatten(), new]).take(
+        pa.array(np.argsort(owners, kind="stable"))
+    )
+    ends = np.cumsum(np.bincount(owners, minlength=rows.num_rows))
+    columns = {
+        "inputs": _lists(starts, inputs),
+        "edits": _lists(np.concatenate([[0], ends]), edits),
+    }
+    return with_columns(rows, columns, TOKENS)

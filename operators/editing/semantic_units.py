@@ -16,9 +16,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 _WORD = re.compile(r"\s*\S+(?:\s+|$)|\s+")
 _SENTENCE_END = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*\s+|[。！？]+[”’」』）]*\s*|\n\s*)")
+
+# Words come again and again; each is looked at once.
+_REMEMBERED = 2**15
 
 _OPENING, _CLOSING = "([{\"'“‘«¿¡„", ".,;:!?…)]}\"'”’»"
 _LISTS = {
@@ -170,22 +174,27 @@ def _is_name(word: str) -> bool:
     return _is_capitalised(word) and not _is_function_word(word)
 
 
+@lru_cache(_REMEMBERED)
 def _is_capitalised(word: str) -> bool:
     return word.lstrip(_OPENING)[:1].isupper()
 
 
+@lru_cache(_REMEMBERED)
 def _is_month(word: str) -> bool:
     return word.strip(_OPENING + _CLOSING) in _MONTHS
 
 
+@lru_cache(_REMEMBERED)
 def _is_function_word(word: str) -> bool:
     return word.strip(_OPENING + _CLOSING).lower() in _FUNCTION_WORDS
 
 
+@lru_cache(_REMEMBERED)
 def _has_digit(word: str) -> bool:
     return any(character.isdigit() for character in word)
 
 
+@lru_cache(_REMEMBERED)
 def _ends_unit(word: str) -> bool:
     """Punctuation ends a unit; the full stop of an initial or an abbreviation does not."""
     bare = word.strip(_OPENING + _CLOSING)
