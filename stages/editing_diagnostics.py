@@ -27,7 +27,7 @@ class Arm:
         name: as the report calls it.
         ids: of its rows.
         symbols: of each row: token ids, or numbers of words.
-        names: what a symbol is called in the report.
+        names: what a symbol is called in the report; beyond them, by its number.
         buckets: for each order of n-grams, their buckets in each row.
         edits: of each row, how many; of documents, how many times they were edited.
         values: measures of the arm.
@@ -39,7 +39,7 @@ class Arm:
     name: str
     ids: list[str]
     symbols: list[Any]
-    names: Any
+    names: Sequence[str | bytes]
     buckets: dict[int, list[Any]]
     edits: list[int]
     values: dict[str, float] = field(default_factory=dict)
@@ -164,12 +164,12 @@ class Diagnose(Stage):
         edits = [len(edits) for edits in table.column("edits").to_pylist()]
         if kind == "tokens":
             symbols = lists_of(table, "tokens")
-            keys, names = symbols, prior.tokenizer.tokens if prior else None
-            read = symbols
+            keys, read = symbols, symbols
+            names: Sequence[str | bytes] = prior.tokenizer.tokens if prior else ()
         else:
             texts = table.column("text").to_pylist()
-            symbols, names = number_words(texts)
-            hashed = word_keys(names)
+            symbols, words = number_words(texts)
+            names, hashed = words, word_keys(words)
             keys = [hashed[row] for row in symbols]
             read = prior.tokenizer.encode_batch(texts) if prior else []
             read = [np.array([prior.end_of_text, *row]) for row in read] if prior else []
@@ -256,8 +256,8 @@ def chosen_rows(table: pa.Table, count: int) -> pa.Table:
     return table.take(pa.array(sorted(first)))
 
 
-def _called(names: Any, symbol: int) -> str:
-    if names is None or symbol >= len(names):
+def _called(names: Sequence[str | bytes], symbol: int) -> str:
+    if symbol >= len(names):
         return str(symbol)
     name = names[symbol]
     return name if isinstance(name, str) else name.decode("utf-8", "replace")

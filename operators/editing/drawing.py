@@ -5,7 +5,6 @@ and the first token whose running sum exceeds a uniform number in ``[0, 1)`` is 
 probabilities give the order: two tokens that are nearly equal would change places by float noise.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -88,7 +87,7 @@ def draw_among_candidates(
     *,
     count: int,
     temperature: float,
-    never_drawn: Sequence[int] = (),
+    never_drawn: Tensor | None = None,
 ) -> NDArray[np.int64]:
     """A token for each row, of the ``count`` most probable ones and the observed one.
 
@@ -97,6 +96,9 @@ def draw_among_candidates(
         observed: ``[k]``, the token that stands there; a candidate even where it is
             ``never_drawn`` or outside of the most probable ones.
         uniforms: ``[k]``, in ``[0, 1)``.
+        count: of the most probable ones.
+        temperature: of `candidate_distribution`.
+        never_drawn: integer ids that no token may become.
     """
     tokens, logs = _candidates(logits, observed, count, never_drawn)
     cumulative = candidate_distribution(logs, temperature).cumsum(axis=-1)
@@ -128,7 +130,7 @@ def draw_by_rule(
     Raises:
         ValueError: no token is left to be drawn.
     """
-    if never_drawn is not None and len(never_drawn.unique()) >= logits.shape[-1]:
+    if never_drawn is not None and len(set(never_drawn.tolist())) >= logits.shape[-1]:
         raise ValueError("every token of the vocabulary is among those that are never drawn")
     drawn = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
     step = max(1, _AT_A_TIME // max(1, logits.shape[-1]))
@@ -190,22 +192,21 @@ def _truncated(logs: Tensor, rule: SamplingRule) -> Tensor:
 
 
 def _candidates(
-    logits: Tensor, observed: Tensor, count: int, never_drawn: Sequence[int]
+    logits: Tensor, observed: Tensor, count: int, never_drawn: Tensor | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Candidate tokens and their log-probabilities, ``[k, count + 1]``, in order of token ids.
+    """Candidate tokens and their logits, ``[k, count + 1]``, in order of token ids.
 
     The last column of the unsorted candidates is the observed token; where it is among the top
     ones already, its second copy has no mass.
     """
-    logs = torch.log_softmax(logits, dim=-1, dtype=torch.float64)
-    own = logs.gather(-1, observed.unsqueeze(-1))
-    if never_drawn:
-        logs[:, torch.tensor(sorted(set(never_drawn)), device=logs.device)] = -torch.inf
-    top = logs.topk(min(count, logs.shape[-1]), dim=-1)
+    own = logits.gather(-1, observed.unsqueeze(-1))
+    if never_drawn is not None and len(never_drawn):
+        logits = logits.index_fill(-1, never_drawn, -torch.inf)
+    top = logits.topk(min(count, logits.shape[-1]), dim=-1)
     # An observed token that no other may become has lost its mass above; here it gets it back.
     among = (top.indices == observed.unsqueeze(-1)) & torch.isfinite(top.values)
     own = own.masked_fill(among.any(dim=-1, keepdim=True), -torch.inf)
     tokens = torch.cat([top.indices, observed.unsqueeze(-1)], dim=-1)
     masses = torch.cat([top.values, own], dim=-1)
     tokens, order = tokens.sort(dim=-1, stable=True)
-    return tokens.cpu().numpy(), masses.gather(-1, order).cpu().numpy()
+    return tokens.cpu().numpy(), masses.gather(-1, order).double().cpu().numpy()

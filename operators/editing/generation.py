@@ -162,7 +162,7 @@ def _write(
 
 
 def _cut(written: NDArray[np.int64], end_of_text: int | None) -> Continuation:
-    ends = np.flatnonzero(written == end_of_text) if end_of_text is not None else []
+    ends = np.flatnonzero(written == (-1 if end_of_text is None else end_of_text))
     if len(ends):
         return Continuation(written[: ends[0]].copy(), True)
     return Continuation(written.copy(), False)

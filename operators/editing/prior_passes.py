@@ -34,6 +34,18 @@ class Predictions:
         """Where the predicted tokens stand in the array of rows."""
         return self.rows, self.columns
 
+    def at(self, chosen: NDArray[np.bool_]) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Logits ``[k, v]`` and observed tokens ``[k]`` where ``chosen``, a few rows at a time.
+
+        The slice says which of the chosen places, in order, they are.
+        """
+        rows, columns = torch.from_numpy(np.argwhere(chosen).T).to(self.logits.device)
+        step = _rows_at_a_time(self.logits)
+        for start in range(0, len(rows), step):
+            here = slice(start, start + step)
+            places = rows[here], columns[here]
+            yield here, self.logits[places], self.observed[places]
+
 
 def predictions(
     model: torch.nn.Module,
@@ -77,7 +89,7 @@ def predictions(
 
 
 def observed_probabilities(
-    logits: Tensor, observed: Tensor, at_least: float = 0.0, at_most: float = 0.0
+    found: Predictions, at_least: float = 0.0, at_most: float = 0.0
 ) -> NDArray[np.float64]:
     """``p(observed)``, ``[r, m]``: exact where it matters, to some 1e-6 of itself elsewhere.
 
@@ -86,15 +98,14 @@ def observed_probabilities(
     which is far more than float32 may be wrong by; at other places float32 is enough.
 
     Args:
-        logits: ``[r, m, v]``.
-        observed: ``[r, m]``.
+        found: logits and observed tokens.
         at_least: the exact value is wanted from here up; 0 is everywhere.
         at_most: and from here down.
     """
+    logits, observed = found.logits, found.observed
     exact = at_least <= 0 or logits.dtype is torch.float64
     precision = torch.float64 if exact else torch.float32
-    elements = _GPU_ELEMENTS if logits.is_cuda else _CPU_ELEMENTS
-    step = max(1, elements // max(1, logits.shape[-1]))
+    step = _rows_at_a_time(logits)
     parts = [
         torch.softmax(rows[start : start + step], dim=-1, dtype=precision)
         .gather(-1, ids[start : start + step].unsqueeze(-1))
@@ -103,9 +114,18 @@ def observed_probabilities(
         for rows, ids in zip(logits, observed, strict=True)
         for start in range(0, max(1, len(rows)), step)
     ]
-    found = torch.cat(parts).view(observed.shape).double()
+    told = np.asarray(torch.cat(parts).view(observed.shape).cpu().numpy(), dtype=np.float64)
     if not exact:
-        unsure = (found >= at_least * (1 - 1e-3)) | (found <= at_most * (1 + 1e-3))
-        masses = torch.softmax(logits[unsure], dim=-1, dtype=torch.float64)
-        found[unsure] = masses.gather(-1, observed[unsure].unsqueeze(-1)).squeeze(-1)
-    return np.asarray(found.cpu().numpy())
+        unsure = (told >= at_least * (1 - 1e-3)) | (told <= at_most * (1 + 1e-3))
+        again = [
+            torch.softmax(rows, dim=-1, dtype=torch.float64).gather(-1, ids.unsqueeze(-1))
+            for _, rows, ids in found.at(unsure)
+        ]
+        if again:
+            told[unsure] = torch.cat(again).squeeze(-1).cpu().numpy()
+    return told
+
+
+def _rows_at_a_time(logits: Tensor) -> int:
+    elements = _GPU_ELEMENTS if logits.is_cuda else _CPU_ELEMENTS
+    return max(1, elements // max(1, logits.shape[-1]))

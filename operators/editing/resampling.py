@@ -162,22 +162,23 @@ def resample_tokens(
         if uniforms is None:
             uniforms = np.stack([row_uniforms(seed, row_id, t) for row_id in row_ids])
         chosen = drawn[found.here]
-        mask = torch.from_numpy(chosen).to(found.logits.device)
-        logits, observed = found.logits[mask], found.observed[mask]
         numbers = uniforms[found.here][chosen]
-        if sampling == "candidates":
-            edited[found.here][chosen] = draw_among_candidates(
-                logits, observed, numbers, count=candidates, temperature=temperature,
-                never_drawn=never_drawn,
-            )  # fmt: skip
-            return
-        edited[found.here][chosen] = draw_by_rule(
-            logits,
-            torch.from_numpy(numbers).to(logits.device),
-            rule,
-            never_drawn=torch.tensor(sorted(set(never_drawn)), device=logits.device).long(),
-            observed=observed,
-        ).cpu()
+        tokens = np.empty(len(numbers), dtype=np.int64)
+        barred = torch.tensor(
+            sorted(set(never_drawn)), dtype=torch.int64, device=found.logits.device
+        )
+        for part, logits, observed in found.at(chosen):
+            if sampling == "candidates":
+                tokens[part] = draw_among_candidates(
+                    logits, observed, numbers[part], count=candidates, temperature=temperature,
+                    never_drawn=barred,
+                )  # fmt: skip
+            else:
+                tokens[part] = draw_by_rule(
+                    logits, torch.from_numpy(numbers[part]).to(logits.device), rule,
+                    never_drawn=barred, observed=observed,
+                ).cpu()  # fmt: skip
+        edited[found.here][chosen] = tokens
 
     if threshold <= 1 or drop_below > 0:
         with inference(model, device, threads) as target:
@@ -185,14 +186,12 @@ def resample_tokens(
                 model, sequences, batch_size=batch_size, context=context, device=target
             ):
                 here = found.here
-                probabilities[here] = observed_probabilities(
-                    found.logits, found.observed, threshold, drop_below
-                )
-                limit, least = np.float32(threshold), np.float32(drop_below)
+                probabilities[here] = observed_probabilities(found, threshold, drop_below)
+                limit, floor = np.float32(threshold), np.float32(drop_below)
                 masses = probabilities[here]
                 eligible[here] = masses > limit if strict else masses >= limit
                 drawn[here] = eligible[here] & free[here]
-                dropped[here] = (masses < least) & free[here]
+                dropped[here] = (masses < floor) & free[here]
                 if drawn[here].any():
                     draw(found)
     return ResampledSequences(edited, eligible, drawn, edited != sequences, dropped, probabilities)

@@ -40,5 +40,5 @@ def groups_of_one_length(
         tokens = np.full((len(indices), length), padding, dtype=np.int64)
         real = np.arange(length) < lengths[indices][:, None]
         if length:
-            tokens[real] = np.concatenate([rows[index] for index in indices])
+            tokens[real] = np.concatenate([rows[index] for index in indices.tolist()])
         yield RowGroup(indices, tokens, real)

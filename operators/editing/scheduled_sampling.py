@@ -133,9 +133,11 @@ def mix_contexts(
                 if not chosen.any():
                     continue
                 numbers = torch.from_numpy(uniforms[..., 1][found.here][chosen]).to(target)
-                logits = found.logits[torch.from_numpy(chosen).to(target)]
-                mixed[found.here][chosen] = draw_by_rule(
-                    logits, numbers, rule, never_drawn=barred
+                mixed[found.here][chosen] = torch.cat(
+                    [
+                        draw_by_rule(logits, numbers[part], rule, never_drawn=barred)
+                        for part, logits, _ in found.at(chosen)
+                    ]
                 ).cpu()
             if np.array_equal(mixed, seen):
                 break
