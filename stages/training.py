@@ -75,7 +75,7 @@ class LanguageModel(Stage):
         finished = checkpoints.latest()
         assert finished is not None, "training leaves a checkpoint of its last step"
         trained = TrainingState.load(finished[1])
-        model, tokenizer = self._model(inputs)
+        model, _ = self._model(inputs)
         model = self._finished(model, trained)
         outputs["history"].write(pa.Table.from_pylist(history, METRICS))
         folder = outputs["model"].folder()
@@ -110,11 +110,14 @@ class LanguageModel(Stage):
         if found is not None:
             training.go_on_from(TrainingState.load(found[1]))
         watch = _Watch(self, training, context)
+        for report in training.reports:  # of before, for the curves of this run
+            watch.see(report)
         every = config.checkpoint_every or max(1, config.steps // 10)
+        saver = _Saver(checkpoints, None if found is None else found[0])
 
         def save(state: TrainingState) -> None:
             if rank == 0:
-                _save(checkpoints, state)
+                saver(state)
 
         summary = training.run(watch.see, save_every=every, save=save)
         if config.steps % every:
@@ -140,7 +143,8 @@ class LanguageModel(Stage):
             )
             if not numbers:
                 raise ValueError(
-                    "objective number_tokens needs tokens that are digits, and the tokenizer has none"
+                    "objective number_tokens needs tokens that are digits, and the tokenizer has "
+                    "none"
                 )
         return self.config.recipe(numbers)
 
@@ -213,11 +217,10 @@ class LanguageModel(Stage):
         """The model as it is trained: with adapters, where there are some."""
         if not self.config.lora_rank:
             return model
-        from operators.modeling.adapters import with_lora
+        from operators.modeling.adapters import LowRank, add_adapters
 
-        return with_lora(
-            model, rank=self.config.lora_rank, alpha=self.config.lora_alpha, seed=self.config.seed
-        )
+        size = LowRank(rank=self.config.lora_rank, alpha=self.config.lora_alpha)
+        return add_adapters(model, size, self.config.seed)
 
     def _finished(self, model: Any, trained: TrainingState) -> Any:
         """The model with the weights of the last step, an ordinary one."""
@@ -235,9 +238,9 @@ class LanguageModel(Stage):
         )
         if not self.config.lora_rank:
             return adapted
-        from operators.modeling.adapters import merged
+        from operators.modeling.adapters import merge_adapters
 
-        return merged(adapted)
+        return merge_adapters(adapted)
 
 
 class _Watch:
@@ -274,12 +277,19 @@ class _Watch:
         ]
 
 
-def _save(checkpoints: Checkpoints, state: TrainingState) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        state.save(Path(name))
-        checkpoints.save(state.step, Path(name))
-    kept = checkpoints.steps()[-KEPT_CHECKPOINTS:]
-    checkpoints.keep(kept)
+class _Saver:
+    """Saves checkpoints, and keeps the last and the one before it."""
+
+    def __init__(self, checkpoints: Checkpoints, found: int | None) -> None:
+        self._checkpoints = checkpoints
+        self._kept = [] if found is None else [found]
+
+    def __call__(self, state: TrainingState) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            state.save(Path(name))
+            self._checkpoints.save(state.step, Path(name))
+        self._kept = [*self._kept, state.step][-KEPT_CHECKPOINTS:]
+        self._checkpoints.keep(self._kept)
 
 
 def _rows(artifact: Artifact, pad: bool) -> TokenRows:

@@ -201,8 +201,8 @@ class MachineSettings(StageConfig):
         "what is not finite",
     )  # fmt: skip
     lora_rank: int = Field(
-        0, ge=0, description="train adapters of this rank (LoRA, with peft) instead of all weights; "
-        "they are merged into the model at the end",
+        0, ge=0, description="train adapters of this rank (LoRA, with peft) instead of all "
+        "weights; they are merged into the model at the end",
     )  # fmt: skip
     lora_alpha: float = Field(16.0, gt=0, description="LoRA: scale of the adapters")
     checkpoint_every: int | None = execution_field(

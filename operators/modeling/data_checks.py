@@ -40,6 +40,20 @@ def check_rows(
     # An id outside the vocabulary is a clear error on a CPU but an abort of the process on a GPU.
     vocab_size = getattr(config, "vocab_size", math.inf)
     context = getattr(config, "max_position_embeddings", math.inf)
+    if (
+        recipe.sharded
+        and recipe.selection == "sstoken"
+        and not all("reference_losses" in rows.columns for rows in sources)
+    ):
+        raise ValueError(
+            "sstoken over sharded weights needs stored losses: wire tokens that "
+            "weighting.reference_losses made"
+        )
+    if recipe.future_tokens > 1:
+        if recipe.objective != "cross_entropy":
+            raise ValueError("future_tokens goes with objective cross_entropy only")
+        if any("inputs" in rows.columns for rows in sources):
+            raise ValueError("future_tokens goes with sequences that the model sees as they are")
     for number, rows in enumerate(sources):
         where = f"source {number}: " if len(sources) > 1 else ""
         if not len(rows):

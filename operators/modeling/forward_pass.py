@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,16 @@ from torch import Tensor, nn
 
 from operators.modeling.attention_to_prompt import AttentionToPrompt
 from operators.modeling.cross_entropy import chunked_token_losses
+from operators.modeling.decoder import decoder_of
 from operators.modeling.losses import token_losses
 from operators.modeling.micro_batches import MicroBatch, micro_batches
+from operators.modeling.multi_token import ExtraHeads, multi_token_losses
+from operators.modeling.objectives import make_objective
+from operators.modeling.random_ltd import (
+    KeptTokens,
+    TokenDropping,
+    random_layer_token_dropping,
+)
 from operators.modeling.recipe import TrainingRecipe
 from operators.modeling.token_rows import TokenRows
 from operators.weighting.history import ParameterHistory
@@ -22,8 +30,9 @@ from operators.weighting.token_selection import prompt_positions
 
 # Architectures whose logits are the last hidden states times the unembedding, and nothing else.
 _PLAIN_HEADS = ("llama", "mistral", "qwen2")
-# From so many logits a row on they are not kept, but made chunk by chunk.
-LARGE_VOCABULARY = 8192
+# From so many logits a token on they are not kept, but made chunk by chunk: that takes a fraction
+# of the memory, and on a CPU some more time.
+LARGE_VOCABULARY = {"cpu": 65536, "cuda": 8192}
 
 
 @dataclass(frozen=True)
@@ -60,24 +69,65 @@ class ForwardPass(nn.Module):
             )
         self._needs_attention = recipe.selection == "sstoken" and recipe.selection_gamma < 1
         self._history: ParameterHistory | None = None
-        # Not a submodule: its parameters are those of the model.
+        self._objective = make_objective(model, recipe)
+        self.future = (
+            ExtraHeads(model, recipe.future_tokens, seed=recipe.seed)  # type: ignore[arg-type]
+            if recipe.future_tokens > 1
+            else None
+        )
+        self._dropping: TokenDropping | None = None
+        self._kept: KeptTokens | None = None
+        # Not submodules: their parameters are those of the model.
         self._calls: tuple[Any, ...] = (torch.compile(model) if recipe.compile else model,)
         self._step = 0
+
+    @contextmanager
+    def dropping_tokens(self, width: int) -> Iterator[None]:
+        """While this is open, middle layers see some of the tokens only, where the recipe says so.
+
+        Args:
+            width: of the longest row.
+        """
+        least = self.recipe.ltd_min_tokens
+        if least is None:
+            yield
+            return
+        self._kept = KeptTokens(
+            minimum=least,
+            maximum=width,
+            steps=max(1, self.recipe.ltd_steps),
+            increment=self.recipe.ltd_increment,
+        )
+        with random_layer_token_dropping(self.model) as self._dropping:
+            yield
+        self._dropping = None
 
     def begin_step(self, step: int) -> None:
         """Say which step follows, counted from 1."""
         self._step = step
+        if self._dropping is not None and self._kept is not None:
+            self._dropping.kept = self._kept.after(step - 1)
 
-    def end_step(self) -> None:
-        """Take the step's weights into what follows them."""
+    @property
+    def remembers_targets(self) -> bool:
+        """Whether `end_step` needs the targets of the whole batch."""
+        return self.recipe.objective == "gradient_gating"
+
+    def end_step(self, targets: Tensor | None, scored: Tensor) -> None:
+        """Take the step's weights and targets into what follows them."""
         if self._history is not None:
             self._history.update(self.model)
+        if self._objective is not None and targets is not None:
+            self._objective.end_step(targets, scored)
 
     def forward(self, micro: MicroBatch, number: int) -> TokenLosses:
         """Losses of a micro-batch; ``number`` counts those of the step, over all workers."""
         # Dropout and dropped tokens follow from where in the run this is, not from what ran before.
-        seed = np.random.SeedSequence([self.recipe.seed, self._step, number])
-        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
+        words = np.random.SeedSequence([self.recipe.seed, self._step, number])
+        seed = int(words.generate_state(1, np.uint64)[0] >> np.uint64(1))
+        torch.manual_seed(seed)
+        if self._dropping is not None:
+            self._dropping.generator.manual_seed(seed)
         device = micro.targets.device.type
         with ExitStack() as stack:
             watched = (
@@ -129,6 +179,8 @@ class ForwardPass(nn.Module):
         made: dict[str, Any] = {}
         if self._history is not None:
             made["history"] = {n: t.detach().clone() for n, t in self._history.state_dict().items()}
+        if self._objective is not None:
+            made["objective"] = self._objective.state_dict()
         return made
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -136,12 +188,26 @@ class ForwardPass(nn.Module):
         if "history" in state:
             self._history = ParameterHistory(self.model, self.recipe.history_decay)
             self._history.load_state_dict(state["history"])
+        if self._objective is not None:
+            self._objective.load_state_dict(state["objective"])
 
     def _losses(self, micro: MicroBatch) -> tuple[Tensor, Tensor]:
         arguments = self._arguments(micro)
         (call,) = self._calls
-        if self._has_plain_head():
-            hidden = call.model(**arguments).last_hidden_state
+        if self.future is not None:
+            # Of all heads; the first is the model's own, and what is told.
+            losses = multi_token_losses(
+                self.model,  # type: ignore[arg-type]
+                self.future,
+                arguments.pop("input_ids"),
+                ~micro.scored,
+                **{name: arguments[name] for name in arguments.keys() - {"use_cache"}},
+            )
+            return losses[0], losses.sum(dim=0)
+        if self._objective is not None:
+            return self._objective(call, arguments, micro.targets, micro.scored)
+        if self._has_large_plain_head(micro.targets.device.type):
+            hidden = decoder_of(call)(**arguments).last_hidden_state
             head: Any = self.model.get_output_embeddings()  # type: ignore[operator]
             plain = chunked_token_losses(hidden, head.weight, micro.targets, ~micro.scored)
             return plain, plain
@@ -156,9 +222,8 @@ class ForwardPass(nn.Module):
             arguments["attention_mask"] = micro.documents.attention_mask()
         return arguments
 
-    def _has_plain_head(self) -> bool:
+    def _has_large_plain_head(self, device: str) -> bool:
         config = getattr(self.model, "config", None)
-        return (
-            getattr(config, "model_type", None) in _PLAIN_HEADS
-            and config.vocab_size >= LARGE_VOCABULARY
-        )
+        return getattr(config, "model_type", None) in _PLAIN_HEADS and getattr(
+            config, "vocab_size", 0
+        ) >= LARGE_VOCABULARY.get(device, 65536)

@@ -1,8 +1,8 @@
 """Rows of tokens as Arrow keeps them, read batch by batch: a memory map stays one.
 
 Columns (`tokens` must be there): `tokens`, the true tokens, which are the targets; `inputs`, what
-the model sees instead of them; `scored`, which tokens are targets; `reference_losses`, stored losses
-of another model in nats; `starts`, where in a row the pieces of its documents begin. All but
+the model sees instead of them; `scored`, which tokens are targets; `reference_losses`, stored
+losses of another model in nats; `starts`, where in a row the pieces of its documents begin. All but
 `starts` are lists of one length a row; the first token of a row is never scored.
 """
 

@@ -7,7 +7,6 @@ a start from a checkpoint changes them. On a GPU they are so up to float noise.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -190,6 +189,8 @@ class Training:
             stack.callback(self.model.train, was_training)
             stack.enter_context(cpu_threads(recipe.threads))
             stack.enter_context(torch.random.fork_rng(devices=devices))
+            width = max(int(source.lengths.max()) for source in self._sources)
+            stack.enter_context(self._forward.dropping_tokens(width))
             loader = stack.enter_context(_Loader(self._load))
             if self.step == 0:
                 self._validate()
@@ -348,7 +349,7 @@ class Training:
             )
         if verdict.action == "go_on":
             self._optimizer.step(learning_rate_at(step, recipe))
-            self._forward.end_step()
+            self._forward.end_step(losses.targets(), losses.scored)
         else:
             self._optimizer.zero_grad()
             self._skipped += verdict.action == "skip"
@@ -378,19 +379,25 @@ class _StepLosses:
         self._forward, self._ranks = training._forward, training._ranks
         self._recipe, self._micros, self._step = recipe, micros, step
         self._first = training._mine[0]
-        self._scored = self._ranks.gathered(torch.cat([micro.scored for micro in micros]))
+        self.scored = self._ranks.gathered(torch.cat([micro.scored for micro in micros]))
         self._kept: TokenLosses | None = None
         self._sample_losses: list[tuple[Tensor, Tensor]] = []
         if follows_losses(recipe, step):
             self._weights = self._by_losses()
         else:
-            self._weights = plain_weights(recipe, self._scored, torch.float32)
+            self._weights = plain_weights(recipe, self.scored, torch.float32)
+
+    def targets(self) -> Tensor | None:
+        """The targets of the whole batch, where something remembers them."""
+        if not self._forward.remembers_targets:
+            return None
+        return self._ranks.gathered(torch.cat([micro.targets for micro in self._micros]))
 
     def backward(self, number: int) -> None:
         """Add the gradients of one micro-batch to those of the parameters."""
         micro = self._micros[number]
         losses = self._kept if self._kept is not None else self._pass(number)
-        size, batch = len(micro.scored), len(self._scored)
+        size, batch = len(micro.scored), len(self.scored)
         weights = self._weights.share((self._first + number) * size, size)
         trained = _sample_means(losses.trained, weights.tokens)
         # Divided by 1/n as it is rounded: a uniform weight gives the factor exactly 1.
@@ -406,8 +413,8 @@ class _StepLosses:
             self._ranks.gathered(torch.cat(parts))
             for parts in zip(*self._sample_losses, strict=True)
         )
-        batch, tokens = len(plain), int(self._scored.sum())
-        alike = plain_weights(self._recipe, self._scored, plain.dtype).samples
+        batch, tokens = len(plain), int(self.scored.sum())
+        alike = plain_weights(self._recipe, self.scored, plain.dtype).samples
         uniform = torch.full_like(alike, 1.0 / batch)
         loss, weighted = (
             float((values * (weights / uniform)).sum() / batch)
@@ -429,12 +436,12 @@ class _StepLosses:
         losses = self._gathered([each.plain.detach() for each in found])
         if losses is None or not bool(torch.isfinite(losses).all()):
             # The step will be told of; no weight could be computed.
-            return plain_weights(self._recipe, self._scored, torch.float32)
+            return plain_weights(self._recipe, self.scored, torch.float32)
         return batch_weights(
             self._recipe,
             self._step,
             losses,
-            self._scored,
+            self.scored,
             history_losses=self._gathered(
                 [self._forward.history_losses(micro) for micro in self._micros]
             ),
