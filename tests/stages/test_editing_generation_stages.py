@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.editing_generation import Generate, ScheduledSampling, SelfCorrect
+from stages.editing_exposure import ScheduledSampling, SelfCorrect
+from stages.editing_generation import Generate
 from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
 RUN = {"device": "cpu", "batch_size": 8, "seed": 5}

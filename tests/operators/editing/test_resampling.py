@@ -225,6 +225,21 @@ def test_more_candidates_than_tokens_are_all_tokens():
     assert set(np.unique(result.sequences)) == {0, 1}
 
 
+def test_how_many_rows_are_worked_on_at_a_time_changes_no_bit(llama, monkeypatch):
+    from operators.editing import prior_passes
+
+    sequences = np.random.default_rng(1).integers(0, VOCABULARY, (13, 16))
+    options = {**LLAMA, "never_drawn": [0], "drop_below": 0.03}
+    for sampling in ("candidates", "top_p"):
+        together = resample(llama, sequences, sampling=sampling, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(prior_passes, "_CPU_ELEMENTS", 5 * VOCABULARY)
+            apart = resample(llama, sequences, sampling=sampling, **options)
+        assert together.drawn.sum() > 10
+        for one, other in zip(arrays(together), arrays(apart), strict=True):
+            assert one.tobytes() == other.tobytes()
+
+
 # The other switches.
 
 
