@@ -154,9 +154,13 @@ class LanguageModel(Stage):
 
         config = self.config
         tokenizer = load_tokenizer(inputs["tokenizer"])
-        longest = int(_rows(inputs["tokens"], config.pad).lengths.max())
+        rows = _rows(inputs["tokens"], config.pad)
+        longest = int(rows.lengths.max())
+        # What the model sees may have ids behind the vocabulary: masks, which are never a target.
+        size = max(len(tokenizer.tokens), rows.seen_ids()[1] + 1)
         if "model" in inputs:
-            return self._continued(inputs["model"], tokenizer, longest), tokenizer
+            model = self._continued(inputs["model"], tokenizer, longest)
+            return _with_rows(model, size, len(tokenizer.tokens)), tokenizer
         end_of_text = end_of_text_id(tokenizer)
         shape = LlamaShape(
             hidden_size=config.hidden_size,
@@ -168,12 +172,12 @@ class LanguageModel(Stage):
         )
         model = build_llama(
             shape,
-            len(tokenizer.tokens),
+            size,
             bos_token_id=end_of_text,
             eos_token_id=end_of_text,
             seed=config.seed,
         )
-        return model, tokenizer
+        return _with_rows(model, size, len(tokenizer.tokens)), tokenizer
 
     def _continued(self, artifact: Artifact, tokenizer: ByteTokenizer, length: int) -> Any:
         """The model to go on from, in float32.
@@ -290,6 +294,21 @@ class _Saver:
             self._checkpoints.save(state.step, Path(name))
         self._kept = [*self._kept, state.step][-KEPT_CHECKPOINTS:]
         self._checkpoints.keep(self._kept)
+
+
+def _with_rows(model: Any, size: int, used: int) -> Any:
+    """The model with rows for `size` ids, of which only the first `used` are ever generated."""
+    import torch
+
+    before = model.get_input_embeddings().weight.shape[0]
+    if size > before:
+        model.resize_token_embeddings(size, mean_resizing=False)
+        with torch.no_grad():
+            for table in {model.get_input_embeddings(), model.get_output_embeddings()}:
+                table.weight[before:] = table.weight[:before].mean(dim=0)
+    if size > used:
+        model.generation_config.suppress_tokens = list(range(used, size))
+    return model
 
 
 def _rows(artifact: Artifact, pad: bool) -> TokenRows:

@@ -64,6 +64,12 @@ def check_rows(
                 f"{where}token ids {lowest} to {highest} for a vocabulary of {vocab_size}: the "
                 "tokens were made by another tokenizer than the model's"
             )
+        lowest, highest = rows.seen_ids()
+        if lowest < 0 or highest >= vocab_size:
+            raise ValueError(
+                f"{where}inputs have ids {lowest} to {highest}, but the model has rows for "
+                f"{vocab_size}: a mask needs a row of its own"
+            )
         longest = int(rows.lengths.max())
         if longest > context:
             raise ValueError(

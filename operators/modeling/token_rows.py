@@ -109,15 +109,12 @@ class TokenRows:
         )
 
     def ids(self) -> tuple[int, int]:
-        """The lowest and the highest id of `tokens` and `inputs`; (0, -1) where there is none."""
-        found = [
-            ends
-            for name in ("tokens", "inputs")
-            if name in self._lists and (ends := self._lists[name].ends()) is not None
-        ]
-        if not found:
-            return 0, -1
-        return min(low for low, _ in found), max(high for _, high in found)
+        """The lowest and the highest id of `tokens`, the targets; (0, -1) where there is none."""
+        return self._lists["tokens"].ends() or (0, -1)
+
+    def seen_ids(self) -> tuple[int, int]:
+        """The same of what the model sees."""
+        return self._lists["inputs" if "inputs" in self._lists else "tokens"].ends() or (0, -1)
 
     def scored_counts(self) -> NDArray[np.int64]:
         """int64 [n]: how many tokens of each row are targets."""
@@ -177,12 +174,10 @@ class _Lists:
 
 
 def _as_lists(array: NDArray[Any]) -> pa.Array:
-    kind = pa.bool_() if array.dtype == np.bool_ else pa.int32()
     offsets = np.arange(len(array) + 1, dtype=np.int32) * array.shape[1]
-    values = np.ascontiguousarray(array).reshape(-1)
-    return pa.ListArray.from_arrays(
-        pa.array(offsets), pa.array(values if kind == pa.bool_() else values.astype(np.int32), kind)
-    )
+    dtype = np.bool_ if array.dtype == np.bool_ else np.int32
+    values = np.ascontiguousarray(array).reshape(-1).astype(dtype, copy=False)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
 def concatenated(batches: Sequence[RowBatch]) -> RowBatch:
