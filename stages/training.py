@@ -108,7 +108,9 @@ class LanguageModel(Stage):
         checkpoints = context.checkpoints()
         found = checkpoints.latest()
         if found is not None:
-            training.go_on_from(TrainingState.load(found[1]))
+            state = TrainingState.load(found[1])
+            training.go_on_from(state)
+            context.metric("resumed_from_workers", state.workers)
         watch = _Watch(self, training, context)
         for report in training.reports:  # of before, for the curves of this run
             watch.see(report)
@@ -122,6 +124,7 @@ class LanguageModel(Stage):
         summary = training.run(watch.see, save_every=every, save=save)
         if config.steps % every:
             save(training.state())
+        context.metric("workers", size)
         context.metric("final_loss", summary.final_loss)
         context.metric("epochs", summary.epochs)
         context.metric("tokens_seen", summary.tokens_seen)
@@ -129,8 +132,6 @@ class LanguageModel(Stage):
         context.metric("skipped_steps", summary.skipped_steps)
         context.metric("rolled_back", summary.rolled_back)
         context.metric("data_wait_share", summary.data_wait_seconds / max(summary.seconds, 1e-9))
-        if found is not None:
-            context.metric("resumed_at_step", found[0])
         return watch.rows()
 
     def _recipe(self, tokenizer: ByteTokenizer) -> Any:

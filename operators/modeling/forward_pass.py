@@ -71,7 +71,7 @@ class ForwardPass(nn.Module):
         self._history: ParameterHistory | None = None
         self._objective = make_objective(model, recipe)
         self.future = (
-            ExtraHeads(model, recipe.future_tokens, seed=recipe.seed)  # type: ignore[arg-type]
+            ExtraHeads(model, recipe.future_tokens, seed=recipe.seed)
             if recipe.future_tokens > 1
             else None
         )
@@ -197,7 +197,7 @@ class ForwardPass(nn.Module):
         if self.future is not None:
             # Of all heads; the first is the model's own, and what is told.
             losses = multi_token_losses(
-                self.model,  # type: ignore[arg-type]
+                self.model,
                 self.future,
                 arguments.pop("input_ids"),
                 ~micro.scored,

@@ -62,6 +62,7 @@ class Optimizer:
 
         if self.sharded:
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+            weights: Any
             weights, optimizer = get_state_dict(module, self._optimizer, options=options)
             return weights, optimizer
         return _copied(module.state_dict()), _copied(self._optimizer.state_dict())
@@ -106,8 +107,8 @@ def _shard(module: torch.nn.Module, ranks: Ranks) -> None:
 
 def _blocks(module: torch.nn.Module) -> list[torch.nn.Module]:
     """The layers of a model: what stands in its longest list of modules."""
-    lists = [m for m in module.modules() if isinstance(m, torch.nn.ModuleList)]
-    return list(max(lists, key=len)) if lists else []
+    lists = [list(m) for m in module.modules() if isinstance(m, torch.nn.ModuleList)]
+    return max(lists, key=len, default=[])
 
 
 def _copied(value: Any) -> Any:

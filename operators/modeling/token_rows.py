@@ -98,7 +98,8 @@ class TokenRows:
         scored = found["scored"] & there if "scored" in found else there
         starts = None
         if "starts" in self._lists:
-            starts = tuple(self._lists["starts"].row(int(row)).astype(np.int64) for row in rows)
+            lists = self._lists["starts"]
+            starts = tuple(np.asarray(lists.row(int(row)), np.int64) for row in rows)
         return RowBatch(
             tokens=found["tokens"],
             inputs=found.get("inputs", found["tokens"]),
@@ -119,10 +120,9 @@ class TokenRows:
     def scored_counts(self) -> NDArray[np.int64]:
         """int64 [n]: how many tokens of each row are targets."""
         if "scored" not in self._lists:
-            return np.maximum(self.lengths - 1, 0)
-        return np.array(
-            [int(self._lists["scored"].row(row)[1:].sum()) for row in range(len(self))], np.int64
-        )
+            return np.asarray(np.maximum(self.lengths - 1, 0), np.int64)
+        scored = self._lists["scored"]
+        return np.array([int(scored.row(row)[1:].sum()) for row in range(len(self))], np.int64)
 
 
 class _Lists:
@@ -143,14 +143,14 @@ class _Lists:
             for values in self._values
         ]
 
-    def row(self, row: int) -> NDArray[Any]:
+    def row(self, row: int) -> Any:
         """The values of one row."""
         chunk, start, length = self._chunk[row], int(self._starts[row]), int(self.lengths[row])
         array = self._arrays[chunk]
         if array is None:
             bits = self._values[chunk].slice(start, length).to_numpy(zero_copy_only=False)
-            return np.asarray(bits)
-        return np.asarray(array[start : start + length])
+            return bits
+        return array[start : start + length]
 
     def padded(self, rows: NDArray[np.int64], width: int, dtype: Any) -> NDArray[Any]:
         made = np.zeros((len(rows), width), dtype)
@@ -176,7 +176,7 @@ class _Lists:
 def _as_lists(array: NDArray[Any]) -> pa.Array:
     offsets = np.arange(len(array) + 1, dtype=np.int32) * array.shape[1]
     dtype = np.bool_ if array.dtype == np.bool_ else np.int32
-    values = np.ascontiguousarray(array).reshape(-1).astype(dtype, copy=False)
+    values: NDArray[Any] = np.ascontiguousarray(array).reshape(-1).astype(dtype, copy=False)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 

@@ -453,7 +453,8 @@ class _StepLosses:
         return self._ranks.gathered(torch.cat(there)) if len(there) == len(parts) else None
 
     def _pass(self, number: int) -> TokenLosses:
-        return self._forward(self._micros[number], self._first + number)
+        losses: TokenLosses = self._forward(self._micros[number], self._first + number)
+        return losses
 
 
 def _sample_means(losses: Tensor, factors: Tensor) -> Tensor:
