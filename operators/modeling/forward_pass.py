@@ -120,8 +120,19 @@ class ForwardPass(nn.Module):
         if self._objective is not None and targets is not None:
             self._objective.end_step(targets, scored)
 
-    def forward(self, micro: MicroBatch, number: int) -> TokenLosses:
-        """Losses of a micro-batch; ``number`` counts those of the step, over all workers."""
+    def forward(self, micro: MicroBatch, number: int | None) -> TokenLosses:
+        """Losses of a micro-batch, by the recipe or, to validate, by the model alone.
+
+        Both are this one call: sharded weights are whole inside of it only.
+
+        Args:
+            micro: what the losses are of.
+            number: counts those of the step, over all workers; None validates.
+        """
+        if number is None:
+            logits = self.model(**self._arguments(micro)).logits
+            plain = token_losses(logits, micro.targets, ~micro.scored)
+            return TokenLosses(plain, plain)
         # Dropout and dropped tokens follow from where in the run this is, not from what ran before.
         words = np.random.SeedSequence([self.recipe.seed, self._step, number])
         seed = int(words.generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -166,9 +177,7 @@ class ForwardPass(nn.Module):
                 [rows], np.zeros_like(taken), taken, range(1), 1, device,
                 documents_apart=self.recipe.documents_apart,
             )  # fmt: skip
-            losses = token_losses(
-                self.model(**self._arguments(micro)).logits, micro.targets, ~micro.scored
-            )
+            losses = self(micro, None).plain
             total += float(losses.double().sum())
             scored += int(micro.scored.sum())
         self.model.train(was_training)
