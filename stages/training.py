@@ -253,6 +253,7 @@ class _Watch:
 
     def __init__(self, stage: LanguageModel, training: Training, context: Context) -> None:
         self._config, self._training, self._context = stage.config, training, context
+        self._utilisation = training.utilisation()
 
     def see(self, report: StepReport) -> None:
         config, context = self._config, self._context
@@ -261,6 +262,10 @@ class _Watch:
             for name, value in asdict(report).items():
                 if name != "step":
                     context.metric(name, float(value), report.step)
+            context.metric("memory_mib", self._training.memory() / 2**20, report.step)
+            if self._utilisation is not None:
+                share = self._utilisation(report.tokens_per_second)
+                context.metric("mfu", share, report.step)
         for name, loss in self._training.validated_at(report.step).items():
             context.metric(name, loss, report.step)
 

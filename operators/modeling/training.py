@@ -7,6 +7,7 @@ a start from a checkpoint changes them. On a GPU they are so up to float noise.
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,11 @@ from operators.modeling.batch_weights import (
 )
 from operators.modeling.data_checks import check_arrays, check_rows
 from operators.modeling.execution import cpu_threads, resolve_device
+from operators.modeling.flops import (
+    device_peak_flops,
+    model_flops_utilization,
+    token_flops,
+)
 from operators.modeling.forward_pass import ForwardPass, TokenLosses
 from operators.modeling.micro_batches import MicroBatch, micro_batches
 from operators.modeling.mixing import MixedOrder
@@ -251,6 +257,30 @@ class Training:
     def validated_at(self, step: int) -> Mapping[str, float]:
         """The losses that were measured after a step, by name."""
         return next((p.losses for p in reversed(self.validation) if p.step == step), {})
+
+    def memory(self) -> int:
+        """The most bytes that this process has had in use: on the GPU, or of the machine."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def utilisation(self) -> Callable[[float], float] | None:
+        """From tokens a second of all ranks to the share of the devices' peak (MFU).
+
+        None where no peak is known, as for a CPU.
+        """
+        peak = device_peak_flops(self._device)
+        if peak is None:
+            return None
+        width = max(int(source.lengths.max()) for source in self._sources)
+        flops = token_flops(self.model, width).total  # type: ignore[arg-type]
+        devices = self._ranks.size
+
+        def share(tokens_per_second: float) -> float:
+            found = model_flops_utilization(tokens_per_second, flops, peak, devices)
+            return found or 0.0
+
+        return share
 
     def go_on_from(self, state: TrainingState) -> None:
         """Take up where a state was made, with as many workers as there are now.
