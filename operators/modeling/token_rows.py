@@ -148,8 +148,7 @@ class _Lists:
         chunk, start, length = self._chunk[row], int(self._starts[row]), int(self.lengths[row])
         array = self._arrays[chunk]
         if array is None:
-            bits = self._values[chunk].slice(start, length).to_numpy(zero_copy_only=False)
-            return bits
+            return self._values[chunk].slice(start, length).to_numpy(zero_copy_only=False)
         return array[start : start + length]
 
     def padded(self, rows: NDArray[np.int64], width: int, dtype: Any) -> NDArray[Any]:
