@@ -12,6 +12,9 @@ from operators.modeling.precision import StochasticAdamW
 from operators.modeling.ranks import Ranks
 from operators.modeling.recipe import TrainingRecipe
 
+# The state of an optimiser over sharded weights that has made no step.
+_FRESH: Mapping[str, Any] = {"fresh": True}
+
 
 class Optimizer:
     """What changes the weights, and how model and optimiser are taken down and put back.
@@ -58,13 +61,8 @@ class Optimizer:
 
     def state(self, module: torch.nn.Module) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         """Copies of the state of the module and of the optimiser, whole, on the CPU."""
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
-
         if self.sharded:
-            options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-            weights: Any
-            weights, optimizer = get_state_dict(module, self._optimizer, options=options)
-            return weights, optimizer
+            return self._whole_state(module)
         return _copied(module.state_dict()), _copied(self._optimizer.state_dict())
 
     def restore(
@@ -74,22 +72,48 @@ class Optimizer:
         optimizer: Mapping[str, Any],
     ) -> None:
         """Put back what `state` gave."""
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, set_state_dict
-
         if self.sharded:
-            # Every rank has read the whole state, and takes its part of it.
-            options = StateDictOptions(full_state_dict=True)
-            set_state_dict(
-                module,
-                self._optimizer,
-                model_state_dict=dict(weights),
-                optim_state_dict=dict(optimizer),
-                options=options,
-            )
+            self._restore_parts(module, weights, optimizer)
             return
         module.load_state_dict(dict(weights))
         # It keeps the tensors that it is given.
         self._optimizer.load_state_dict(_copied(dict(optimizer)))
+
+    def _whole_state(
+        self, module: torch.nn.Module
+    ) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        """What lies over the ranks, put together on rank 0; others have nothing of it."""
+        from torch.distributed.checkpoint.state_dict import (
+            StateDictOptions,
+            get_model_state_dict,
+            get_optimizer_state_dict,
+        )
+
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights = get_model_state_dict(module, options=options)
+        if not self._optimizer.state:
+            # To give a state, torch would make a first step, which the next would count.
+            return weights, dict(_FRESH)
+        return weights, get_optimizer_state_dict(module, self._optimizer, options=options)
+
+    def _restore_parts(
+        self,
+        module: torch.nn.Module,
+        weights: Mapping[str, Tensor],
+        optimizer: Mapping[str, Any],
+    ) -> None:
+        """Give each rank its part of what rank 0 has."""
+        from torch.distributed.checkpoint.state_dict import (
+            StateDictOptions,
+            set_model_state_dict,
+            set_optimizer_state_dict,
+        )
+
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        set_model_state_dict(module, dict(weights), options=options)
+        self._optimizer.state.clear()
+        if optimizer != _FRESH:
+            set_optimizer_state_dict(module, self._optimizer, dict(optimizer), options=options)
 
 
 def _shard(module: torch.nn.Module, ranks: Ranks) -> None:

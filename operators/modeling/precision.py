@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 _LOW_BITS = 16  # bits of a float32 that a bfloat16 does not have
 
@@ -100,7 +101,7 @@ class StochasticAdamW(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group, ordinal)
+                    self._update(parameter, _local(parameter.grad), group, ordinal)
                 ordinal += 1
         return loss
 
@@ -115,21 +116,22 @@ class StochasticAdamW(torch.optim.Optimizer):
         state["step"] += 1
         step: int = state["step"]
         first, second = group["betas"]
-        wide = torch.float32 if parameter.dtype == torch.bfloat16 else parameter.dtype
-        gradient = gradient.to(wide)
-        mean = state["exp_avg"].to(wide).lerp(gradient, 1 - first)
-        square = (
-            state["exp_avg_sq"].to(wide).mul(second).addcmul(gradient, gradient, value=1 - second)
+        weight, kept_mean, kept_square = (
+            _local(tensor) for tensor in (parameter, state["exp_avg"], state["exp_avg_sq"])
         )
+        wide = torch.float32 if weight.dtype == torch.bfloat16 else weight.dtype
+        gradient = gradient.to(wide)
+        mean = kept_mean.to(wide).lerp(gradient, 1 - first)
+        square = kept_square.to(wide).mul(second).addcmul(gradient, gradient, value=1 - second)
         scale = square.sqrt().div_(math.sqrt(1 - second**step)).add_(group["eps"])
-        value = parameter.to(wide).mul(1 - group["lr"] * group["weight_decay"])
+        value = weight.to(wide).mul(1 - group["lr"] * group["weight_decay"])
         value.addcdiv_(mean, scale, value=-group["lr"] / (1 - first**step))
-        results = ((parameter, value), (state["exp_avg"], mean), (state["exp_avg_sq"], square))
-        if parameter.dtype != torch.bfloat16:
+        results = ((weight, value), (kept_mean, mean), (kept_square, square))
+        if weight.dtype != torch.bfloat16:
             for kept, result in results:
                 kept.copy_(result)
             return
-        generator = self._seeded(parameter.device, ordinal, step)
+        generator = self._seeded(weight.device, ordinal, step)
         for kept, result in results:
             kept.copy_(stochastic_round(result, generator))
 
@@ -141,3 +143,8 @@ class StochasticAdamW(torch.optim.Optimizer):
         # Torch takes the seed as a signed number.
         generator.manual_seed(int(words[0] >> np.uint64(1)))
         return generator
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """This rank's part of a tensor that lies over several; else the tensor itself."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from operators.modeling import load_model, token_losses
+from operators.modeling.spikes import judge_step
 from stages.editing_characters import EXAMPLES
 from stages.tokenizer import Encode
 from stages.tokenizer_examples import Examples
@@ -16,6 +17,7 @@ from stages.tokenizer_files import load_tokenizer
 from stages.training import LanguageModel, _Watch
 
 STEPS = 6
+SHARDED = {"sharded_over": 2, "micro_batch_size": 4}
 ANSWERS = {"cat": "meow", "dog": "woof", "hen": "cluck", "fox": "yelp", "owl": "hoot", "cow": "moo"}
 
 
@@ -224,16 +226,31 @@ def test_two_workers_give_the_bytes_of_one(train, settings):
 
 
 def test_weights_sharded_over_two_workers_learn_the_same(train, plain, tokens):
-    settings = {"sharded_over": 2, "micro_batch_size": 4}
-    more = {"validation": tokens}
-    one = train(**settings, more=more)
-    assert same(one, train(**settings, more=more))
+    one = train(**SHARDED, more={"validation": tokens})
     assert losses(one) == pytest.approx(losses(plain), rel=1e-4)
     assert losses(one, "validation_loss")[-1] < losses(one, "validation_loss")[0]
     weights, expected = (
         load_model(ran["model"].folder(), "cpu").state_dict() for ran in (one, plain)
     )
     assert all(torch.allclose(weights[n], expected[n], rtol=1e-2, atol=1e-3) for n in expected)
+
+
+def test_sharded_weights_can_be_pure_bfloat16(train):
+    one = train(**SHARDED, precision="pure_bfloat16")
+    assert same(one, train(**SHARDED, precision="pure_bfloat16"))
+    assert losses(one) == pytest.approx(losses(train(precision="pure_bfloat16")), rel=2e-2)
+
+
+def test_sharded_weights_go_back_behind_a_spike_as_whole_ones_do(train, monkeypatch):
+    """Back to before the first step, where the optimiser has no state; the batch is left out."""
+
+    def third_batch_is_bad(rule, state, batch, loss, norm):
+        return judge_step(rule, state, batch, math.inf if batch == 3 else loss, norm)
+
+    monkeypatch.setattr("operators.modeling.training.judge_step", third_batch_is_bad)
+    sharded, whole = (train(**given, on_spike="roll_back") for given in (SHARDED, {}))
+    assert sharded.context.metrics["rolled_back"] == whole.context.metrics["rolled_back"] == 1
+    assert losses(sharded) == pytest.approx(losses(whole), rel=1e-4)
 
 
 # --- after an exception in the middle -------------------------------------------------------------
@@ -253,8 +270,18 @@ class _Fails(Exception):
         {"layers": 4, "future_tokens": 2, "ltd_min_tokens": 4, "ltd_steps": 4, "ltd_increment": 4},
         {"precision": "pure_bfloat16"},
         {"on_spike": "roll_back"},
+        SHARDED,
     ],
-    ids=["weighted", "selected", "gated", "adapters", "deep", "pure_bfloat16", "roll_back"],
+    ids=[
+        "weighted",
+        "selected",
+        "gated",
+        "adapters",
+        "deep",
+        "pure_bfloat16",
+        "roll_back",
+        "sharded",
+    ],
 )
 def test_a_run_that_goes_on_gives_the_bytes_of_one_that_was_not_disturbed(
     train, tokens, checkpoints, monkeypatch, settings
