@@ -229,11 +229,11 @@ class LanguageModel(Stage):
 
     def _finished(self, model: Any, trained: TrainingState) -> Any:
         """The model with the weights of the last step, an ordinary one."""
-        import torch
+        from operators.modeling.execution import parameters_to_bfloat16
 
-        if self.config.precision == "pure_bfloat16":
-            model = model.to(torch.bfloat16)
         adapted = self._adapted(model)
+        if self.config.precision == "pure_bfloat16":
+            parameters_to_bfloat16(adapted)
         adapted.load_state_dict(
             {
                 name.removeprefix("model."): tensor

@@ -26,7 +26,7 @@ from operators.modeling.batch_weights import (
     plain_weights,
 )
 from operators.modeling.data_checks import check_arrays, check_rows
-from operators.modeling.execution import cpu_threads, resolve_device
+from operators.modeling.execution import cpu_threads, parameters_to_bfloat16, resolve_device
 from operators.modeling.flops import (
     device_peak_flops,
     model_flops_utilization,
@@ -147,7 +147,7 @@ class Training:
         self._device = resolve_device(recipe.device)
         model.to(self._device)
         if recipe.precision == "pure_bfloat16":
-            model.to(torch.bfloat16)
+            parameters_to_bfloat16(model)
         self._forward = ForwardPass(model, recipe)
         if recipe.sharded:
             # Sharded gradients are averaged over the ranks; the losses are shares of one sum.
