@@ -145,6 +145,7 @@ class TaskContext:
     def __init__(self, task: StageTask, emit: Emit) -> None:
         self._task, self._emit = task, emit
         self._checkpoints: StoredCheckpoints | None = None
+        self._has_worked = False
         self.metrics: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self.figures: dict[str, bytes] = {}
@@ -194,14 +195,18 @@ class TaskContext:
     def _note_checkpoint(self, name: str, step: int) -> None:
         if name == "damaged":
             self.count("checkpoints_damaged", 1)
-        else:
+        elif not self._has_worked:
             self.metric("resumed_from_step", step)
 
     def team(self, step: TeamStep, size: int) -> Any:
         # As shuffle: its ranks open inputs as this module does.
         from pipelines.team import team
 
-        return team(self._task, self, step, size)
+        try:
+            return team(self._task, self, step, size)
+        finally:
+            # Whoever looks at checkpoints from now on looks at what the team has saved.
+            self._has_worked = True
 
     def close(self) -> None:
         """The task has ended."""
