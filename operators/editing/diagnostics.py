@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from operators.editing.prior_passes import predictions
-from operators.editing.row_batches import groups_of_one_length
 from operators.modeling.execution import inference
+from operators.modeling.windows import sliding_windows
 
 BUCKETS = 10_000
 _WORD = re.compile(r"\w+|[^\w\s]+")
@@ -46,23 +46,26 @@ def row_losses(
     Returns:
         One array a row, one shorter than it (empty for an empty row).
     """
-    losses = [np.empty(0, dtype=np.float64)] * len(rows)
+    losses = [np.zeros(max(0, len(row) - 1)) for row in rows]
+    span = min(context, max(map(len, rows), default=0))
+    # Windows of all rows lie in one array: rows are of as many lengths as there are rows.
+    windows = [
+        (index, window)
+        for index, row in enumerate(rows)
+        for window in (sliding_windows(len(row), span, max(1, span // 2)) if span > 1 else ())
+    ]
+    laid = np.zeros((len(windows), span), dtype=np.int64)
+    for place, (index, window) in enumerate(windows):
+        laid[place, : len(window)] = rows[index][window.start : window.end]
     with inference(model, device, threads) as target:
-        for group in groups_of_one_length(rows):
-            found = np.zeros(group.tokens.shape, dtype=np.float64)
-            for part in predictions(
-                model, group.tokens, batch_size=batch_size, context=context, device=target
-            ):
-                for place, row in enumerate(range(part.rows.start, part.rows.stop)):
-                    found[row, part.columns] = (
-                        functional.cross_entropy(
-                            part.logits[place].float(), part.observed[place], reduction="none"
-                        )
-                        .cpu()
-                        .numpy()
-                    )
-            for place, index in enumerate(group.indices):
-                losses[index] = found[place, 1 : len(rows[index])]
+        for part in predictions(model, laid, batch_size=batch_size, context=None, device=target):
+            for place, (index, window) in enumerate(windows[part.rows]):
+                found = functional.cross_entropy(
+                    part.logits[place].float(), part.observed[place], reduction="none"
+                )
+                # Element k is of token k + 1 of the window.
+                new = slice(window.first_new - window.start - 1, len(window) - 1)
+                losses[index][window.first_new - 1 : window.end - 1] = found[new].cpu().numpy()
     return losses
 
 
