@@ -5,6 +5,7 @@ TOKENMILL_ROUNDS=30 tells each story more often, with other seeds.
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from journey import Project, make_project
-from test_faults import ROUNDS, wait_for_the_end_of_all_processes
+from test_faults import ROUNDS, processes_of, wait_for_the_end_of_all_processes
 
 pytestmark = pytest.mark.journey
 
@@ -185,3 +186,91 @@ def test_an_interrupted_run_ends_its_team(project: Project) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     wait_for_the_end_of_all_processes(project)
+
+
+# --- the trainer itself ---------------------------------------------------------------------------
+
+MODEL_STEPS = 150
+LANGUAGE_MODEL = f"""
+pipeline: language-model
+seed: 17
+stages:
+  documents: {{uses: corpus.documents, with: {{sources: ["${{TEXTS}}/*.txt"]}}}}
+  tokenizer:
+    uses: tokenizer.train
+    needs: {{documents: documents}}
+    with: {{vocab_size: 320}}
+  tokens:
+    uses: tokenizer.encode
+    needs: {{documents: documents, tokenizer: tokenizer}}
+    with: {{sequence_length: 64}}
+  model:
+    uses: training.language_model
+    needs: {{tokens: tokens, tokenizer: tokenizer}}
+    with:
+      steps: {MODEL_STEPS}
+      batch_size: 8
+      micro_batch_size: 4
+      hidden_size: 64
+      layers: 1
+      heads: 2
+      weighting: linupper
+      weighting_warmup_steps: 5
+      checkpoint_every: {EVERY}
+      workers: WORKERS
+"""
+
+
+def write_dag(project: Project, workers: int) -> None:
+    project.dag.write_text(LANGUAGE_MODEL.replace("WORKERS", str(workers)), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
+    """The DAG run once by one worker and undisturbed. Tests must leave it as it is."""
+    project = make_project(tmp_path_factory.mktemp("learnt") / "project")
+    write_dag(project, 1)
+    return project, trained(project)
+
+
+def last_checkpoint(project: Project) -> int:
+    """The last step of which the store has a checkpoint, 0 if of none."""
+    marks = (project.store / "checkpoints").glob("*/*/*/*-*.json")
+    return max((int(mark.name.partition("-")[0]) for mark in marks), default=0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, 1), (2, 2), (2, 1)], ids=["alone", "two", "two, then alone"]
+)
+def test_a_language_model_whose_training_is_killed_is_the_one_of_an_undisturbed_run(
+    learnt: tuple[Project, dict[str, Any]], tmp_path: Path, before: int, after: int
+) -> None:
+    undisturbed, expected = learnt
+    project = undisturbed.twin(tmp_path / "project")
+    project.environment["TEXTS"] = str(undisturbed.folder / "texts")
+    write_dag(project, before)
+    seed = int(os.environ.get("TOKENMILL_SEED", random.randrange(2**32)))
+    chance = random.Random(seed)
+    step, delay = chance.randint(1, MODEL_STEPS // 2), chance.uniform(0, 0.1)
+    print(f"TOKENMILL_SEED={seed}: everything is killed {delay:.3f} s behind step {step}")
+
+    process = project.start("run", str(project.dag), "--json", "--workers", "2")
+    deadline = time.monotonic() + 300
+    while last_checkpoint(project) < step and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    time.sleep(delay)
+    saved = last_checkpoint(project)
+    for number in processes_of(project):
+        os.kill(number, signal.SIGKILL)
+    process.communicate(timeout=60)
+    wait_for_the_end_of_all_processes(project)
+    assert step <= saved < MODEL_STEPS, "it was killed on the way"
+
+    write_dag(project, after)
+    again = trained(project)
+    assert again["metrics"]["resumed_from_step"] >= saved
+    assert again["metrics"]["resumed_from_workers"] == before
+    assert again["metrics"]["workers"] == after
+    assert digests(again) == digests(expected)
+    assert again["key"] == expected["key"]
