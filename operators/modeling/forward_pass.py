@@ -79,6 +79,7 @@ class ForwardPass(nn.Module):
         self._kept: KeptTokens | None = None
         # Not submodules: their parameters are those of the model.
         self._calls: tuple[Any, ...] = (torch.compile(model) if recipe.compile else model,)
+        self._decoders: tuple[Any, ...] = ()
         self._step = 0
 
     @contextmanager
@@ -216,7 +217,12 @@ class ForwardPass(nn.Module):
         if self._objective is not None:
             return self._objective(call, arguments, micro.targets, micro.scored)
         if self._has_large_plain_head(micro.targets.device.type):
-            hidden = decoder_of(call)(**arguments).last_hidden_state
+            if not self._decoders:
+                # That of a compiled model would be the decoder as it was, not compiled.
+                decoder = decoder_of(self.model)
+                self._decoders = (torch.compile(decoder) if self.recipe.compile else decoder,)
+            (decode,) = self._decoders
+            hidden = decode(**arguments).last_hidden_state
             head: Any = self.model.get_output_embeddings()  # type: ignore[operator]
             plain = chunked_token_losses(hidden, head.weight, micro.targets, ~micro.scored)
             return plain, plain
