@@ -56,6 +56,12 @@ class Finding:
     difference: MeanInterval | None
 
     @property
+    def recovered(self) -> float | None:
+        """Share of the rise from the first value to the highest that is undone at the end."""
+        rise = self.highest[1] - self.first[1]
+        return (self.highest[1] - self.ends) / rise if rise > 0 else None
+
+    @property
     def verdict(self) -> str:
         """Where the end lies to the baseline's; claimed only where the interval leaves out 0."""
         return "baseline" if self.difference is None else side(self.difference)
@@ -252,6 +258,8 @@ def _numbers(finding: Finding) -> dict[str, float]:
         "last": finding.at_end[1],
         "end": finding.ends,
     }
+    if finding.recovered is not None:
+        numbers["recovered"] = finding.recovered
     for name, interval in (("change", finding.change), ("difference", finding.difference)):
         if interval is not None:
             numbers[name] = interval.mean
@@ -288,9 +296,13 @@ def _written(interval: MeanInterval) -> str:
 
 def _sentence(finding: Finding, base: str) -> str:
     """What the intervals allow to say of an arm."""
-    rise = finding.highest[1] / finding.first[1] - 1
-    first = finding.first[1]
-    peak = f" after a peak of {rise:+.1%} at step {finding.highest[0]}" if rise > 0 else ""
+    first, (step, highest) = finding.first[1], finding.highest
+    peak = ""
+    if finding.recovered is not None:
+        peak = (
+            f" after a peak of {highest / first - 1:+.1%} at step {step}, of which "
+            f"{finding.recovered:.0%} is undone"
+        )
     where = side(finding.change)
     if where == "undecided":
         said = f"{finding.arm}: no change since its first value can be claimed{peak}"

@@ -105,7 +105,20 @@ def test_a_verdict_is_given_only_where_the_interval_leaves_out_zero(report, hist
 def test_coming_back_is_told_with_the_peak_before_it(report, histories):
     text = page(report(histories({"plain": PLAIN, "replay": REPLAYED})))
     (plain,) = [line for line in text.splitlines() if line.startswith("- plain")]
-    assert plain == "- plain ends 36.7% higher than it began after a peak of +50.0% at step 10."
+    assert plain == (
+        "- plain ends 36.7% higher than it began after a peak of +50.0% at step 10, of which 27% "
+        "is undone."
+    )
+
+
+def test_what_is_undone_is_a_share_of_the_rise_and_without_a_rise_nothing(report, histories):
+    back = [[2.0, 3.0, 2.0, 2.0], [2.0, 3.0, 2.0, 2.0]]
+    half = [[2.0, 3.0, 2.5, 2.5], [2.0, 3.0, 2.5, 2.5]]
+    falling = [[2.0, 1.5, 1.2, 1.0], [2.0, 1.4, 1.2, 1.0]]
+    ran = report(histories({"plain": back, "half": half, "falling": falling}))
+    assert [numbers(ran, arm)["recovered"] for arm in ("plain", "half")] == [1.0, 0.5]
+    assert "recovered" not in numbers(ran, "falling")
+    assert "peak" not in next(x for x in page(ran).splitlines() if x.startswith("- falling"))
 
 
 def test_one_seed_has_no_interval_and_claims_nothing(report, histories):
