@@ -49,7 +49,7 @@ class Arm:
 
 
 class Diagnose(Stage):
-    """Compare arms of data as the study of ToEdit does: has editing kept what human text is like?
+    """Compare arms of data as the study of ToEdit does: what editing has kept of human text.
 
     Perplexities under one model, token probabilities by deciles, hashed uni- and bigrams with their
     entropies, the most frequent bigrams, how much was edited, and DSIR weights: how far the rows of

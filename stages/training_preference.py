@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import field_validator
 
 from stages.contract import (
     Artifact,
@@ -17,73 +16,18 @@ from stages.contract import (
     Input,
     Kind,
     Output,
-    RowStage,
     Sink,
     Stage,
     StageConfig,
     execution_field,
 )
-from stages.kinds import DOCUMENTS, DROPPED, METRICS
+from stages.kinds import DROPPED, METRICS
 from stages.tokenizer_files import copy_tokenizer, end_of_text_id, load_tokenizer
+from stages.training_pairs import COLUMNS
 
 if TYPE_CHECKING:
     from operators.modeling.preference_recipe import PreferencePairs, PreferenceReport
     from operators.tokenization.byte_tokenizer import ByteTokenizer
-
-COLUMNS = ("prompt", "chosen", "rejected")
-PAIRS = pa.schema([*DOCUMENTS, *((name, pa.string()) for name in COLUMNS)])
-
-
-class Pairs(RowStage):
-    """Pairs of a text as it is and as it should be, as preferences: the latter is chosen.
-
-    The prompt asks for it; the rejected response is the text given back as it was. Where both are
-    one, nothing is to be preferred, and the pair is dropped.
-    """
-
-    word = "training.pairs"
-
-    class Config(StageConfig):
-        template: str = Field(
-            "Correct the sentence.\n{source}\n", description="the prompt, with the text in {source}"
-        )
-
-        @field_validator("template")
-        @classmethod
-        def _has_a_slot(cls, template: str) -> str:
-            if "{source}" not in template:
-                raise ValueError("has no {source}: every prompt is the same")
-            return template
-
-    inputs = {"bitext": Input(Kind.BITEXT, "texts as they are, and as they should be")}
-    outputs = {
-        "documents": Output(Kind.DOCUMENTS, "the rows, with prompt, chosen and rejected"),
-        "dropped": Output(Kind.DROPPED, "rows whose two texts are the same"),
-    }
-    conserves = ("bitext", ("documents", "dropped"))
-
-    def apply(self, rows: pa.Table, context: Context) -> Mapping[str, pa.Table]:
-        made, dropped = [], []
-        for row in rows.to_pylist():
-            given, wanted = row["source_text"], row["target_text"]
-            if given == wanted:
-                dropped.append(
-                    {"id": row["id"], "source": row["id"], "reason": "nothing_to_prefer",
-                     "value": None, "text": given}
-                )  # fmt: skip
-                continue
-            prompt = self.config.template.replace("{source}", given)
-            made.append(
-                {"id": row["id"], "text": prompt + wanted, "language": row["target_language"],
-                 "source": row["id"], "group": row["group"], "edits": row["edits"],
-                 "prompt": prompt, "chosen": wanted, "rejected": given}
-            )  # fmt: skip
-        context.count("pairs", len(made))
-        context.count("dropped", len(dropped))
-        return {
-            "documents": pa.Table.from_pylist(made, PAIRS),
-            "dropped": pa.Table.from_pylist(dropped, DROPPED),
-        }
 
 
 class Preference(Stage):
@@ -239,7 +183,7 @@ class Preference(Stage):
                 dropped.append(_dropped(row, "longer_than_max_length", length))
                 continue
             kept.append(row)
-            encoded.append((len(prompt) + 1, *both))
+            encoded.append((len(prompt) + 1, both))
         if not kept:
             raise ValueError(
                 f"there is no pair to train on: {len(dropped)} of {len(rows)} are longer than "
@@ -346,20 +290,24 @@ def _texts(documents: Artifact, rows: list[dict[str, Any]], column: str) -> list
     return [row[column] for row in rows]
 
 
-def _as_arrays(encoded: list[tuple[int, list[int], list[int]]]) -> PreferencePairs:
-    """Pairs of (tokens of the prompt, chosen sequence, rejected sequence), padded to one width."""
+def _as_arrays(encoded: list[tuple[int, list[list[int]]]]) -> PreferencePairs:
+    """Pairs of (tokens of the prompt, chosen and rejected sequence), padded to one width."""
     from operators.modeling.preference_recipe import PreferencePairs
 
-    width = max(len(side) for _, *sides in encoded for side in sides)
-    arrays = {}
-    for place, name in ((1, "chosen"), (2, "rejected")):
-        sequences: list[Any] = [pair[place] for pair in encoded]
-        padded = np.zeros((len(encoded), width), np.int64)
-        for row, sequence in enumerate(sequences):
-            padded[row, : len(sequence)] = sequence
-        arrays[name] = padded
-        arrays[f"{name}_lengths"] = np.array([len(sequence) for sequence in sequences])
-    return PreferencePairs(prompt_lengths=np.array([pair[0] for pair in encoded]), **arrays)
+    width = max(len(sequence) for _, both in encoded for sequence in both)
+    padded = np.zeros((2, len(encoded), width), np.int64)
+    lengths = np.zeros((2, len(encoded)), np.int64)
+    for row, (_, both) in enumerate(encoded):
+        for side, sequence in enumerate(both):
+            padded[side, row, : len(sequence)] = sequence
+            lengths[side, row] = len(sequence)
+    return PreferencePairs(
+        chosen=padded[0],
+        rejected=padded[1],
+        prompt_lengths=np.array([prompt for prompt, _ in encoded]),
+        chosen_lengths=lengths[0],
+        rejected_lengths=lengths[1],
+    )
 
 
 def _taken(pairs: PreferencePairs, keep: Any) -> PreferencePairs:

@@ -90,11 +90,12 @@ class Optimizer:
         )
 
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        weights = get_model_state_dict(module, options=options)
+        weights: Any = get_model_state_dict(module, options=options)
         if not self._optimizer.state:
             # To give a state, torch would make a first step, which the next would count.
             return weights, dict(_FRESH)
-        return weights, get_optimizer_state_dict(module, self._optimizer, options=options)
+        optimizer: Any = get_optimizer_state_dict(module, self._optimizer, options=options)
+        return weights, optimizer
 
     def _restore_parts(
         self,

@@ -74,8 +74,8 @@ def critical_probabilities(
     with inference(positive, device, threads) as place, inference(negative, device, threads):
         for rows in _batches(len(pairs), batch_size):
             ids, _ = _side(pairs, "rejected", rows, place)
-            logits = [next_token_logits(model, ids) for model in (positive, negative)]
-            made[rows] = contrastive_probabilities(*logits, ids, beta).cpu().numpy()
+            better, worse = next_token_logits(positive, ids), next_token_logits(negative, ids)
+            made[rows] = contrastive_probabilities(better, worse, ids, beta).cpu().numpy()
     return made
 
 

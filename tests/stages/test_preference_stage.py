@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from operators.modeling import load_model
 from stages.tokenizer_files import end_of_text_id, load_tokenizer
-from stages.training_preference import Pairs, Preference
+from stages.training_pairs import Pairs
+from stages.training_preference import Preference
 
 FAST = {"steps": 8, "batch_size": 4, "learning_rate": 3e-3, "warmup_steps": 2, "device": "cpu"}
 ROWS = {
