@@ -36,10 +36,6 @@ def check_rows(
     """Raise ValueError for rows that the model, or the recipe, cannot take."""
     if not sources or not any(map(len, sources)):
         raise ValueError("there is not a single row to train on")
-    config = getattr(model, "config", None)
-    # An id outside the vocabulary is a clear error on a CPU but an abort of the process on a GPU.
-    vocab_size = getattr(config, "vocab_size", math.inf)
-    context = getattr(config, "max_position_embeddings", math.inf)
     if (
         recipe.sharded
         and recipe.selection == "sstoken"
@@ -56,26 +52,7 @@ def check_rows(
             raise ValueError("future_tokens goes with sequences that the model sees as they are")
     for number, rows in enumerate(sources):
         where = f"source {number}: " if len(sources) > 1 else ""
-        if not len(rows):
-            raise ValueError(f"{where}there is not a single row to train on")
-        lowest, highest = rows.ids()
-        if lowest < 0 or highest >= vocab_size:
-            raise ValueError(
-                f"{where}token ids {lowest} to {highest} for a vocabulary of {vocab_size}: the "
-                "tokens were made by another tokenizer than the model's"
-            )
-        lowest, highest = rows.seen_ids()
-        if lowest < 0 or highest >= vocab_size:
-            raise ValueError(
-                f"{where}inputs have ids {lowest} to {highest}, but the model has rows for "
-                f"{vocab_size}: a mask needs a row of its own"
-            )
-        longest = int(rows.lengths.max())
-        if longest > context:
-            raise ValueError(
-                f"{where}row {int(rows.lengths.argmax())} has {longest} tokens, but the model sees "
-                f"{context}: encode with a smaller sequence_length"
-            )
+        check_fits(model, rows, where)
         unscored = np.flatnonzero(rows.scored_counts() == 0)
         if unscored.size:
             raise ValueError(
@@ -89,3 +66,31 @@ def check_rows(
                 f"{where}selection rho1 needs the column reference_losses: wire tokens that "
                 "weighting.reference_losses made"
             )
+
+
+def check_fits(model: torch.nn.Module, rows: TokenRows, where: str = "") -> None:
+    """Raise ValueError for rows that the model cannot take; `where` begins the message."""
+    config = getattr(model, "config", None)
+    # An id outside the vocabulary is a clear error on a CPU but an abort of the process on a GPU.
+    vocab_size = getattr(config, "vocab_size", math.inf)
+    context = getattr(config, "max_position_embeddings", math.inf)
+    if not len(rows):
+        raise ValueError(f"{where}there is not a single row to train on")
+    lowest, highest = rows.ids()
+    if lowest < 0 or highest >= vocab_size:
+        raise ValueError(
+            f"{where}token ids {lowest} to {highest} for a vocabulary of {vocab_size}: the "
+            "tokens were made by another tokenizer than the model's"
+        )
+    lowest, highest = rows.seen_ids()
+    if lowest < 0 or highest >= vocab_size:
+        raise ValueError(
+            f"{where}inputs have ids {lowest} to {highest}, but the model has rows for "
+            f"{vocab_size}: a mask needs a row of its own"
+        )
+    longest = int(rows.lengths.max())
+    if longest > context:
+        raise ValueError(
+            f"{where}row {int(rows.lengths.argmax())} has {longest} tokens, but the model sees "
+            f"{context}: encode with a smaller sequence_length"
+        )

@@ -25,7 +25,7 @@ from operators.modeling.batch_weights import (
     follows_losses,
     plain_weights,
 )
-from operators.modeling.data_checks import check_arrays, check_rows
+from operators.modeling.data_checks import check_arrays, check_fits, check_rows
 from operators.modeling.execution import cpu_threads, parameters_to_bfloat16, resolve_device
 from operators.modeling.flops import (
     device_peak_flops,
@@ -119,6 +119,8 @@ class Training:
                 the micro-batches of a step.
         """
         check_rows(model, sources, recipe)
+        for name, rows in (validation or {}).items():
+            check_fits(model, rows, f"{name}: ")
         if shares is None:
             if len(sources) > 1:
                 raise ValueError(f"{len(sources)} sources need a share each")
@@ -273,7 +275,7 @@ class Training:
         if peak is None:
             return None
         width = max(int(source.lengths.max()) for source in self._sources)
-        flops = token_flops(self.model, width).total  # type: ignore[arg-type]
+        flops = token_flops(self.model, width).total
         devices = self._ranks.size
 
         def share(tokens_per_second: float) -> float:

@@ -137,9 +137,7 @@ def test_rows_come_back_as_they_were_whatever_the_chunks(lengths, cuts):
     rows = [[10 * n + k for k in range(length)] for n, length in enumerate(lengths)]
     table = pa.table({"tokens": pa.array(rows, pa.list_(pa.int32()))})
     places = sorted({0, len(rows), *(min(cut, len(rows)) for cut in cuts)})
-    chunked = pa.concat_tables(
-        [table.slice(a, b - a) for a, b in pairwise(places)]
-    )
+    chunked = pa.concat_tables([table.slice(a, b - a) for a, b in pairwise(places)])
     taken = TokenRows(chunked).take(np.arange(len(rows))[::-1].copy())
     for place, row in enumerate(rows[::-1]):
         assert taken.tokens[place, : len(row)].tolist() == row
@@ -158,3 +156,15 @@ def test_rows_are_looked_at_where_they_lie():
     rows = TokenRows.of_arrays(sequences)
     sequences[1, 3] = 99
     assert rows.take(np.array([1])).tokens[0, 3] == 99
+
+
+def test_what_is_held_out_is_checked_before_the_first_step():
+    llama = build_llama(SHAPE, VOCABULARY, bos_token_id=0, eos_token_id=1, seed=0)
+    rows = rows_of(tokens=[[1, 2, 3]])
+    for held_out, message in (
+        ([[1, VOCABULARY]], "held_out: token ids 1 to 16 for a vocabulary of 16"),
+        ([[1] * 17], "held_out: row 0 has 17 tokens, but the model sees 16"),
+        ([], "held_out: there is not a single row"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Training(llama, [rows], RECIPE, validation={"held_out": rows_of(tokens=held_out)})
