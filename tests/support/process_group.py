@@ -36,6 +36,7 @@ def _run(function, rank, size, folder, end):
         dist.init_process_group(
             "gloo", f"file://{Path(folder, 'store')}", rank=rank, world_size=size
         )
+        dist.barrier()  # a rank that raises at once must not be gone while others connect
         result = function(rank)
         dist.destroy_process_group()
     except Exception as error:  # noqa: BLE001 - the test says which it expects
