@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+MAY_GROW = "TOKENMILL_MAY_GROW"  # set where a cluster adds nodes when they are asked for
 NODE_ID = "ray.io/node-id"  # the label that Ray gives every node
 _VALUE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 SELECTOR = re.compile(
@@ -18,7 +19,8 @@ SELECTOR = re.compile(
 class Needs:
     """What one task asks for: processors, GPUs ("auto": one where there are any), bytes, amounts of
     resources that a cluster names itself, and labels of a node as Ray's selectors (`value`,
-    `!value`, `in(a, b)`, `!in(a, b)`).
+    `!value`, `in(a, b)`, `!in(a, b)`). A task with a team asks for `workers` times all of it, at
+    once.
     """
 
     cpus: float = 1.0
@@ -26,6 +28,7 @@ class Needs:
     memory: int | None = None
     custom: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
 
     def amounts(self) -> dict[str, float]:
         """Amounts by the names that Ray gives them; "auto" asks for none."""
@@ -52,10 +55,18 @@ class Node:
         return self.amounts.get("GPU", 0) > 0
 
     def suits(self, needs: Needs) -> bool:
-        """Whether a task of such needs could ever run here."""
-        return all(
-            self.amounts.get(name, 0) >= amount for name, amount in needs.amounts().items()
-        ) and all(selects(value, self.labels.get(name)) for name, value in needs.labels.items())
+        """Whether a task of such needs, or one worker of its team, could ever run here."""
+        return self.room(needs) > 0
+
+    def room(self, needs: Needs) -> int:
+        """How many workers of a team of such needs could ever run here at once."""
+        if not all(selects(value, self.labels.get(name)) for name, value in needs.labels.items()):
+            return 0
+        times = (
+            int(self.amounts.get(name, 0) / amount + 1e-9)
+            for name, amount in needs.amounts().items()
+        )
+        return min(times, default=needs.workers)
 
     def __str__(self) -> str:
         has = [f"{self.amounts.get(name, 0):g} {name}" for name in ("CPU", "GPU", "memory")]
@@ -73,6 +84,15 @@ class Node:
         return ", ".join(has)
 
 
+def nodes_of(listed: Iterable[Mapping[str, Any]]) -> list[Node]:
+    """The nodes that are alive, of those that `ray.nodes()` lists."""
+    return [
+        Node(node["NodeID"], node["Resources"], node.get("Labels") or {})
+        for node in listed
+        if node["Alive"]
+    ]
+
+
 def selects(selector: str, label: str | None) -> bool:
     """Whether a label, None where a node has it not, is what a selector asks for."""
     found = SELECTOR.fullmatch(selector.strip())
@@ -84,8 +104,14 @@ def selects(selector: str, label: str | None) -> bool:
 
 
 def unmet(needs: Needs, nodes: Sequence[Node]) -> str | None:
-    """Why no node can ever run such a task, in words; None where one can."""
-    if any(node.suits(needs) for node in nodes):
+    """Why no node can ever run such a task, or all of them its team; None where they can."""
+    room = sum(node.room(needs) for node in nodes)
+    if room >= needs.workers:
         return None
     has = "; ".join(str(node) for node in nodes) or "none is alive"
+    if needs.workers > 1:
+        return (
+            f"it asks for {needs.workers} workers at once, each with {needs}, and there is room "
+            f"for {room}; the nodes have: {has}"
+        )
     return f"it asks for {needs} a task, and no node has that; the nodes have: {has}"

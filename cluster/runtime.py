@@ -16,24 +16,24 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from cluster.access import MODE, has_token, protect
 from cluster.guard import Guard
-from cluster.needs import NODE_ID, Needs, Node, unmet
+from cluster.mailbox import INTERVAL, Mailbox, Sender
+from cluster.needs import MAY_GROW, NODE_ID, Needs, Node, nodes_of, unmet
 from cluster.nested import CallsLost, calls_with
+from cluster.team import teams_with
 
 Emit = Callable[[Any], None]
 NODES_SECONDS = 1.0
 CONNECT_SECONDS = 10.0
 PASSED_ON = ("OMP_NUM_THREADS", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO")
-MAY_GROW = "TOKENMILL_MAY_GROW"  # set where a cluster adds nodes when they are asked for
 SELDOM = (50_000, 20, 20)  # of `gc.set_threshold`
 QUIET = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 STARTS = 3  # of a Ray of our own, where it does not come up in time
-INTERVAL = 0.25  # seconds between batches of messages
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class RayRuntime:
             if threading.current_thread() is threading.main_thread():
                 # Ray puts a handler of its own there that aborts; ending well is the caller's.
                 signal.signal(signal.SIGTERM, on_sigterm)
-        mailbox = ray.remote(num_cpus=0, max_restarts=-1)(_Mailbox)
+        mailbox = ray.remote(num_cpus=0, max_restarts=-1)(Mailbox)
         # Beside the driver: a worker's node may be lost.
         here = ray.get_runtime_context().get_node_id()
         beside = NodeAffinitySchedulingStrategy(here, soft=True)
@@ -148,11 +148,7 @@ class RayRuntime:
         """The nodes that are alive; asked anew each second."""
         if time.monotonic() - self._nodes_at >= NODES_SECONDS:
             self._nodes_at = time.monotonic()
-            self._nodes = [
-                Node(node["NodeID"], node["Resources"], node.get("Labels") or {})
-                for node in self._ray.nodes()
-                if node["Alive"]
-            ]
+            self._nodes = nodes_of(self._ray.nodes())
         return self._nodes
 
     def check(self, needs: Needs) -> None:
@@ -173,9 +169,13 @@ class RayRuntime:
     ) -> None:
         """Queue `function(*arguments, emit)`. `retries` counts lost workers, not exceptions."""
         needs = needs or Needs()
+        again = partial(self.submit, task, function, *arguments, needs=needs, retries=retries)
         gpus = needs.gpus
         if gpus == "auto":
-            gpus = 1.0 if any(node.amounts.get("GPU", 0) >= 1 for node in self.nodes()) else 0.0
+            gpus = 1.0 if self._has_gpus(needs.workers) else 0.0
+        team = replace(needs, gpus=gpus)
+        if needs.workers > 1:  # what the team asks for, the task that waits for it must not hold
+            needs, gpus = Needs(needs.cpus, labels=needs.labels), 0.0
         options: dict[str, Any] = {"num_cpus": needs.cpus, "num_gpus": gpus, "name": task,
                                    "max_retries": retries}  # fmt: skip
         if needs.memory:
@@ -184,15 +184,20 @@ class RayRuntime:
             options["resources"] = dict(needs.custom)
         if needs.labels:
             options["label_selector"] = dict(needs.labels)
-        keeps_off = {} if gpus else self._off_gpu_nodes(needs)
+        keeps_off = {} if team.gpus else self._off_gpu_nodes(needs)
         options |= keeps_off
         # What the task calls itself needs processors as it does. Of the rest the task gives nothing
         # back while it waits, and would wait for ever for calls that ask for the same again.
         shared = ("num_cpus", "name", "max_retries", "label_selector")
         calls = {name: value for name, value in options.items() if name in shared}
-        reference = self._call.options(**options).remote(self._mailbox, function, arguments, calls)
-        again = partial(self.submit, task, function, *arguments, needs=needs, retries=retries)
+        reference = self._call.options(**options).remote(
+            self._mailbox, function, arguments, calls, team
+        )
         self._pending[reference] = _Queued(task, needs, again, bool(keeps_off))
+
+    def _has_gpus(self, workers: int) -> bool:
+        """Whether so many workers would each find a GPU."""
+        return sum(int(node.amounts.get("GPU", 0)) for node in self.nodes()) >= workers
 
     def _off_gpu_nodes(self, needs: Needs) -> dict[str, Any]:
         """Options that leave nodes with GPUs to those who ask for them, while others are there.
@@ -316,74 +321,6 @@ class _Queued:
     keeps_off: bool  # nodes with GPUs
 
 
-class _Mailbox:
-    """Holds messages until the driver asks for them (a Ray actor)."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-
-    def put(self, messages: list[Any]) -> None:
-        self.messages.extend(messages)
-
-    def drain(self) -> list[Any]:
-        messages, self.messages = self.messages, []
-        return messages
-
-
-class _Sender:
-    """Sends messages in batches, so that a tight loop may emit as it likes.
-
-    What a short task emits goes home with its result, which costs nothing; of a longer one the
-    first batch leaves after `INTERVAL` seconds.
-    """
-
-    def __init__(self, mailbox: Any) -> None:
-        self._mailbox = mailbox
-        self._waiting: list[Any] = []
-        self._sent_at = time.monotonic()
-        self._last: Any = None
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
-
-    def __call__(self, message: Any) -> None:
-        with self._lock:
-            self._waiting.append(message)
-            if time.monotonic() - self._sent_at >= INTERVAL:
-                self._send()
-            elif self._timer is None:  # nothing may follow for a long time
-                self._timer = threading.Timer(INTERVAL, self._send_late)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def _send_late(self) -> None:
-        with self._lock:
-            self._send()
-            self._timer = None
-
-    def _send(self) -> None:
-        if self._waiting:
-            self._last = self._mailbox.put.remote(self._waiting)
-            self._waiting = []
-            self._sent_at = time.monotonic()
-
-    def rest(self) -> list[Any]:
-        """What was not sent; what was sent has arrived when this returns, as it comes before."""
-        import ray
-
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._last is not None:
-                with contextlib.suppress(ray.exceptions.RayError):
-                    ray.get(self._last, timeout=10)
-            waiting, self._waiting = self._waiting, []
-            return waiting
-
-    @property
-    def has_sent(self) -> bool:
-        return self._last is not None
-
-
 def _see(address: str) -> None:
     """Raise `NoCluster` where nothing answers; Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -414,13 +351,14 @@ def _call(
     function: Callable[..., Any],
     arguments: Iterable[Any],
     calls: Mapping[str, Any],
+    team: Needs,
 ) -> Any:
     """The value of a call, whether it has sent messages, and the messages that it has not."""
     # What a worker imports first is some hundred thousand objects, none of them garbage.
     gc.set_threshold(*SELDOM)
-    emit = _Sender(mailbox)
+    emit = Sender(mailbox)
     try:
-        with calls_with(calls):
+        with calls_with(calls), teams_with(team, emit):
             value = function(*arguments, emit)
     except BaseException:
         emit.rest()

@@ -372,9 +372,8 @@ def _show_results(store: Store, statuses: list[StageStatus], report: str, record
               for state in ("computed", "reused", "failed", "skipped")}  # fmt: skip
     out.print(", ".join(f"{count} {state}" for state, count in counts.items() if count))
     for status in shown:
-        if status.shards_resumed:
-            out.print(f"resumed: {status.name}: {status.shards_resumed} of {status.shards} shards "
-                      "were finished by an interrupted run", markup=False)  # fmt: skip
+        if status.resumed:
+            out.print(f"resumed: {status.name}: {status.resumed}", markup=False)
         if status.quarantined:
             rows = "1 row was" if status.quarantined == 1 else f"{status.quarantined} rows were"
             out.print(f"quarantined: {status.name}: {rows} set aside with the exception: "

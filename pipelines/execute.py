@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from cluster.nested import CallsLost
 from cluster.runtime import current_attempt
+from pipelines.checkpoints import StoredCheckpoints
 from pipelines.code import CodeIndex
 from pipelines.code_texts import name_of
 from pipelines.faults import FaultInjected, suffer
@@ -29,7 +30,7 @@ from pipelines.registry import make_importable
 from pipelines.results import Point, Progress, StageTask, TaskResult, Written, summed
 from pipelines.shards import leave_note, take_over
 from pipelines.store import Manifest, Store
-from stages.contract import RowStage, Shuffled, Sink, Stage, Step
+from stages.contract import RowStage, Shuffled, Sink, Stage, Step, TeamStep
 from stages.kinds import FILE_KINDS, SCHEMAS, Kind
 
 Emit = Callable[[Any], None]
@@ -139,10 +140,12 @@ class StoreSink:
 
 
 class TaskContext:
-    """What a stage tells, on its way home."""
+    """What a stage tells, on its way home; and what it asks of the engine."""
 
     def __init__(self, task: StageTask, emit: Emit) -> None:
         self._task, self._emit = task, emit
+        self._checkpoints: StoredCheckpoints | None = None
+        self._has_worked = False
         self.metrics: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self.figures: dict[str, bytes] = {}
@@ -178,6 +181,37 @@ class TaskContext:
             self._task, self.progress, rows, split, by, gather, partitions, outputs
         )
         return shuffled
+
+    def checkpoints(self) -> StoredCheckpoints:
+        if self._task.shard is not None:
+            raise TypeError("a RowStage has no checkpoints: its finished shards are found again")
+        if self._checkpoints is None:
+            store, task = Store(self._task.store), self._task
+            self._checkpoints = StoredCheckpoints(
+                store, task.prefix, task.key, self._note_checkpoint
+            )
+        return self._checkpoints
+
+    def _note_checkpoint(self, name: str, step: int) -> None:
+        if name == "damaged":
+            self.count("checkpoints_damaged", 1)
+        elif not self._has_worked:
+            self.metric("resumed_from_step", step)
+
+    def team(self, step: TeamStep, size: int) -> Any:
+        # As shuffle: its ranks open inputs as this module does.
+        from pipelines.team import team
+
+        try:
+            return team(self._task, self, step, size)
+        finally:
+            # Whoever looks at checkpoints from now on looks at what the team has saved.
+            self._has_worked = True
+
+    def close(self) -> None:
+        """The task has ended."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
 
 
 def run_task(task: StageTask, emit: Emit) -> TaskResult:
@@ -249,6 +283,7 @@ def _run_once(task: StageTask, emit: Emit, *, again: bool, last: bool) -> TaskRe
         for name in cls.outputs:
             store.remove(f"{task.prefix}/{name}")
     with ExitStack() as cleanup:
+        cleanup.callback(context.close)
         sinks = {
             name: StoreSink(store, f"{task.prefix}/{name}", out.kind, task.shard or 0, cleanup)
             for name, out in cls.outputs.items()
@@ -288,6 +323,22 @@ def _run_once(task: StageTask, emit: Emit, *, again: bool, last: bool) -> TaskRe
     return result
 
 
+StageClass = TypeVar("StageClass", bound=Stage)
+
+
+def stage_of(task: StageTask, cls: type[StageClass]) -> StageClass:
+    """A copy of a task's stage, with its config and nothing else."""
+    return cls(cls.Config.model_validate_json(canonical_json(task.config)))
+
+
+def method_of(task: StageTask, step: Any, of: str) -> str:
+    """The name of a step that is a method of the stage; it is found again by that on a worker."""
+    owner, name = getattr(step, "__self__", None), getattr(step, "__name__", "")
+    if owner is None or type(owner).__qualname__ != task.name or not hasattr(owner, name):
+        raise TypeError(f"a step of {of} must be a method of {task.name}, and {step} is not")
+    return str(name)
+
+
 def open_inputs(
     task: StageTask, cls: type[Stage], store: Store, names: list[str]
 ) -> dict[str, Any]:
@@ -306,7 +357,7 @@ def _run_whole(
     context: TaskContext,
 ) -> int:
     inputs = open_inputs(task, cls, store, list(task.inputs))
-    cls(cls.Config.model_validate_json(canonical_json(task.config))).run(inputs, sinks, context)
+    stage_of(task, cls).run(inputs, sinks, context)
     conservation = cls.conservation()
     return 0 if conservation is None else int(inputs[conservation[0]].rows)
 
@@ -333,7 +384,7 @@ def _run_shard(
     making = repr((task.module, task.name, canonical_json(task.config), task.inputs))
     if making not in _prepared:
         _prepared.clear()
-        stage = cls(cls.Config.model_validate_json(canonical_json(task.config)))
+        stage = stage_of(task, cls)
         stage.prepare(open_inputs(task, cls, store, others))
         _prepared[making] = stage
     stage = _prepared[making]

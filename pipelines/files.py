@@ -197,6 +197,39 @@ class Files:
             shutil.copyfileobj(source, target, _BLOCK)
         return target
 
+    def take(self, local: Path, path: str) -> str:
+        """Move a local file; no copy where it lies on the same disk. Returns its checksum."""
+        if self.is_local:
+            target = Path(self.full(path))
+            with self.reaching(str(target)):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    local.rename(target)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                else:
+                    return self.checksum(path)
+        written = self.put(local, path)
+        local.unlink()
+        return written.checksum
+
+    def fetch(self, path: str, local: Path) -> str:
+        """Copy into a local file; returns the checksum of its bytes.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        local.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            self.reaching(),
+            self.filesystem.open(self.full(path), "rb") as source,
+            local.open("wb") as file,
+        ):
+            written = Written(file)
+            shutil.copyfileobj(source, written, _BLOCK)
+        return written.checksum
+
     def copy(self, source: str, target: str) -> None:
         """Give a file a second name; a link where the filesystem has links, else a copy."""
         to = self.full(target)

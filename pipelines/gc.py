@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.checkpoints import attempt_of, attempts_with_checkpoints
 from pipelines.files import StoreError
 from pipelines.leases import RunEntry, run_entries
 from pipelines.store import Manifest, Store
@@ -34,7 +35,8 @@ class Policy:
     Attributes:
         runs: how many runs of each pipeline that finished well, the last ones.
         days: every run that is younger, however it ended.
-        attempt_days: unfinished attempts that are younger: they hold shards that can be resumed.
+        attempt_days: unfinished attempts that are younger: they hold shards and checkpoints that
+            can be resumed.
     """
 
     runs: int = 5
@@ -47,7 +49,7 @@ class Sweep:
     """What would go."""
 
     artifacts: list[Manifest] = field(default_factory=list)
-    attempts: dict[str, int] = field(default_factory=dict)  # prefix -> bytes
+    attempts: dict[str, int] = field(default_factory=dict)  # prefix, or checkpoints -> bytes
     results: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)  # pointers, entries, texts of code
     kept: int = 0
@@ -133,7 +135,7 @@ class Collector:
                 files.remove(posixpath.join("results", f"{key}.json"))
         writing = {prefix for entry in live for prefix in entry.attempts}
         for prefix, size in sweep.attempts.items():
-            if prefix not in writing:
+            if attempt_of(prefix) not in writing:
                 files.remove(prefix)
                 files.prune(posixpath.dirname(prefix))
                 freed += size
@@ -200,19 +202,29 @@ class Collector:
     def _attempts(
         self, manifests: dict[str, Manifest], entries: Iterable[RunEntry]
     ) -> dict[str, int]:
-        """Folders of attempts that became no artifact, and are too old to be resumed."""
+        """Folders of attempts that became no artifact, and are too old to be resumed; and folders
+        of their checkpoints, also where the key was finished by another one.
+        """
         writing = {prefix for entry in entries if entry.alive for prefix in entry.attempts}
         begun = {prefix: entry.started for entry in entries for prefix in entry.attempts}
         used = {"/".join(m.location.split("/")[:4]) for m in manifests.values()}
+        saved = attempts_with_checkpoints(self.store)
         young = time.time() - self.policy.attempt_days * 86400
         sizes: dict[str, int] = {}
         for path, size in self.store.files.sizes("shards").items():
             prefix = "/".join(("shards", *path.split("/")[:3]))
             sizes[prefix] = sizes.get(prefix, 0) + size
-        return {
+        old = {
             prefix: size for prefix, size in sizes.items()
             if prefix not in used and prefix not in writing and begun.get(prefix, 0.0) < young
         }  # fmt: skip
+        # Checkpoints are of use until the key has a result.
+        old |= {
+            folder: size for folder, (size, prefix, key) in saved.items()
+            if prefix not in writing
+            and (begun.get(prefix, 0.0) < young or self._record(key) is not None)
+        }  # fmt: skip
+        return old
 
     def _record(self, key: str) -> dict[str, Any] | None:
         if key not in self._records:

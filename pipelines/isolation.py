@@ -6,6 +6,7 @@ result does not depend on the way they were found.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pipelines.files import StoreError
 
 Tables = Mapping[str, pa.Table]
 SHOWN = 5
+_PLACE = "tokenmill_place"
 
 
 class MethodError(RuntimeError):
@@ -96,13 +98,26 @@ def _too_many(rows: pa.Table, found: dict[int, str], shard: int | None, allowed:
 
 def describe(error: BaseException) -> str:
     """An exception in a line: its type, what it says, and where it was raised."""
+    return f"{type(error).__name__}: {error}{place_of(error)}"
+
+
+def place_of(error: BaseException) -> str:
+    """Where an exception was raised, also where it came from another process (`keep_place`)."""
+    kept = getattr(error, _PLACE, None)
+    if kept is not None:
+        return str(kept)
     frames = []
     trace = error.__traceback__
     while trace is not None:
         frames.append(trace)
         trace = trace.tb_next
-    place = ""
-    if frames:
-        code = frames[-1].tb_frame.f_code
-        place = f" at {Path(code.co_filename).name}:{frames[-1].tb_lineno} in {code.co_name}"
-    return f"{type(error).__name__}: {error}{place}"
+    if not frames:
+        return ""
+    code = frames[-1].tb_frame.f_code
+    return f" at {Path(code.co_filename).name}:{frames[-1].tb_lineno} in {code.co_name}"
+
+
+def keep_place(error: BaseException, more: str) -> None:
+    """Write where an exception was raised into it: its traceback goes to no other process."""
+    with contextlib.suppress(AttributeError):  # of a class without room for it
+        setattr(error, _PLACE, f"{place_of(error)}{more}")

@@ -47,9 +47,8 @@ def stage_note(
         lines.append(f"Computed because: {status.why}.")
     if status.state == "reused" and status.run_id:
         lines.append(f"Reused: made by [run {status.run_id[:8]}](tokenmill:{status.run_id}).")
-    if status.shards_resumed:
-        lines.append(f"{status.shards_resumed} of {status.shards} shards were finished by an "
-                     "interrupted run.")  # fmt: skip
+    if status.resumed:
+        lines.append(f"{status.resumed[0].upper()}{status.resumed[1:]}.")
     if status.error:
         lines.append(f"Failed: {status.error}")
     made_from = _made_from(status, runs, own)

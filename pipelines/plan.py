@@ -17,7 +17,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -313,7 +313,7 @@ class _Planner:
                     stage_class=stage_class,
                     config=config,
                     needs=wires,
-                    resources=stage.resources,
+                    resources=replace(stage.resources, workers=stage_class(config).workers()),
                     retries=stage.retries,
                     pinned=stage.code == "pinned",
                     timeout=stage.timeout,

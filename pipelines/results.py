@@ -27,6 +27,7 @@ class StageTask:
         attempt: how often the engine has given out this task before.
         sources: module -> hash of its file, of the code that is in the key.
         code: name of that set of code (`pipelines.code_texts.name_of`).
+        key: the key of the stage, by which its checkpoints are found.
     """
 
     stage: str
@@ -45,6 +46,7 @@ class StageTask:
     attempt: int = 0
     sources: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
+    key: str = ""
 
     @property
     def task_name(self) -> str:

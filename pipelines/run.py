@@ -10,7 +10,8 @@ What goes wrong, and whose budget it costs:
 - an exception of the method: `retries.task`, on the worker; then the rows at fault are set aside
   (`pipelines.isolation`), up to the share that the stage allows, or the stage fails;
 - a lost worker or node: `retries.infrastructure`, by Ray;
-- a task over its time limit, a store out of reach: `retries.infrastructure`, here;
+- a task over its time limit, a store out of reach, a worker of a team that is lost:
+  `retries.infrastructure`, here;
 - an input that is torn: it is taken out of use and computed anew, and the stage then runs again;
 - a full disk: the stage fails at once.
 """
@@ -29,6 +30,8 @@ from typing import Any, Protocol
 
 from cluster.needs import Needs
 from cluster.runtime import Finished, Unschedulable
+from cluster.team import TeamLost
+from pipelines.checkpoints import drop_checkpoints
 from pipelines.code_texts import name_of
 from pipelines.conservation import conservation_fault
 from pipelines.execute import run_task
@@ -281,6 +284,7 @@ class Runner:
                 allowed=job.allowed,
                 sources=sources,
                 code=name_of(status.parts.code),
+                key=status.key,
             )
             job.waiting.add(task.task_name)
             self._submit(_Out(task, planned.name, needs))
@@ -356,7 +360,7 @@ class Runner:
         status = self.statuses[out.stage]
         if isinstance(end.cause, TornArtifact) and self._mend(out, end.cause):
             return
-        out_of_reach = isinstance(end.cause, StoreError) and not isinstance(
+        out_of_reach = isinstance(end.cause, StoreError | TeamLost) and not isinstance(
             end.cause, TornArtifact | StoreFull
         )
         if out_of_reach and out.task.attempt < status.planned.retries.infrastructure:
@@ -541,6 +545,8 @@ class Runner:
             drop_notes(self.store, job.prefix)
         else:  # every output was there before, from another run
             self.store.remove(job.prefix)
+        if not issubclass(cls, RowStage):
+            drop_checkpoints(self.store, job.prefix, status.key)
         figures = {n: png for r in results for n, png in r.figures.items()}
         self._end_job(name, "computed", status.why, figures)
 

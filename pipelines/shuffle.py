@@ -17,9 +17,16 @@ import numpy as np
 import pyarrow as pa
 
 from cluster.nested import Pool, present_pool
-from pipelines.execute import StoredArtifact, StoreSink, TaskContext, open_inputs, stage_class
+from pipelines.execute import (
+    StoredArtifact,
+    StoreSink,
+    TaskContext,
+    method_of,
+    open_inputs,
+    stage_class,
+    stage_of,
+)
 from pipelines.files import StoreError
-from pipelines.identity import canonical_json
 from pipelines.isolation import MethodError, describe
 from pipelines.results import StageTask, Written, summed
 from pipelines.store import Store
@@ -66,7 +73,9 @@ def shuffle(
 ) -> ShuffledRows:
     """See `stages.contract.Context.shuffle`."""
     pool = present_pool()
-    steps = (_name_of(task, split), _name_of(task, gather))
+    steps = [
+        None if step is None else method_of(task, step, "a shuffle") for step in (split, gather)
+    ]
     if isinstance(rows, StoredArtifact):
         digest, size, parts = rows.digest, rows.bytes, [None] * rows.parts
     else:
@@ -179,7 +188,7 @@ class _Steps:
     def __init__(self, task: StageTask) -> None:
         self.store = Store(task.store)
         self.cls = stage_class(task)
-        self._stage = self.cls(self.cls.Config.model_validate_json(canonical_json(task.config)))
+        self._stage = stage_of(task, self.cls)
         self._inputs = open_inputs(task, self.cls, self.store, list(task.inputs))
         self.context = TaskContext(task, lambda message: None)
 
@@ -190,13 +199,3 @@ class _Steps:
             raise
         except Exception as error:
             raise MethodError(f"{describe(error)} ({name}, part {part})") from error
-
-
-def _name_of(task: StageTask, step: Step | None) -> str | None:
-    """The name of a step; it is found again by that on a worker."""
-    if step is None:
-        return None
-    owner, name = getattr(step, "__self__", None), getattr(step, "__name__", "")
-    if owner is None or type(owner).__qualname__ != task.name or not hasattr(owner, name):
-        raise TypeError(f"a step of a shuffle must be a method of {task.name}, and {step} is not")
-    return name

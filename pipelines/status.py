@@ -64,6 +64,23 @@ class StageStatus:
         manifest = self.outputs.get(first or "")
         return None if manifest is None or manifest.kind in FILE_KINDS else manifest.rows
 
+    @property
+    def resumed(self) -> str:
+        """What it went on from, where an interrupted run had begun it; else empty."""
+        if self.shards_resumed:
+            return (f"{self.shards_resumed} of {self.shards} shards were finished by an "
+                    "interrupted run")  # fmt: skip
+        step = self.metrics.get("resumed_from_step")
+        if self.state != "computed" or step is None:
+            return ""
+        before, now = (self.metrics.get(name) for name in ("resumed_from_workers", "workers"))
+        changed = ""
+        if before is not None and now is not None and before != now:
+            changed = (
+                f", with {now:.0f} workers instead of {before:.0f}: the same order of the data"
+            )
+        return f"an interrupted run had come to step {step:.0f}; went on from there{changed}"
+
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.name,

@@ -13,7 +13,7 @@ changes how a stage is called, not what it computes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Artifact",
+    "Checkpoints",
     "Context",
     "Field",
     "Input",
@@ -38,6 +39,7 @@ __all__ = [
     "Stage",
     "StageConfig",
     "Step",
+    "TeamStep",
     "execution_field",
 ]
 
@@ -158,6 +160,40 @@ class Shuffled(Protocol):
         ...
 
 
+class Checkpoints(Protocol):
+    """Where a stage saves its work while it runs, and finds it when it is started again.
+
+    They belong to the key of the stage: a task that is tried again, and the next run of the same
+    DAG after a kill, see what was saved; a stage with other settings, code or inputs does not. They
+    are removed when the outputs of the stage are committed.
+
+    A stage must give the same bytes whether or not it went on from a checkpoint, so a checkpoint
+    holds all that the rest depends on: weights, optimiser, order of the data, random state, and
+    what was recorded for an output so far.
+    """
+
+    def save(self, step: int, folder: Path) -> None:
+        """Take over the files of a local folder as the checkpoint of a step.
+
+        The files are gone from the folder afterwards. Whoever reads sees the whole checkpoint or
+        none: when this is interrupted the earlier ones are as they were. One of the same step is
+        replaced.
+        """
+        ...
+
+    def latest(self) -> tuple[int, Path] | None:
+        """The last step whose checkpoint is whole, and a local folder with its files, to read.
+
+        A damaged one is passed over, and counted as `checkpoints_damaged`; of the one that is given
+        the step is recorded as `resumed_from_step`.
+        """
+        ...
+
+    def keep(self, steps: Iterable[int]) -> None:
+        """Remove the checkpoints of all other steps; call it after `save`."""
+        ...
+
+
 class Context(Protocol):
     """What a stage may tell while it runs, and how it spreads work over the workers.
 
@@ -218,9 +254,41 @@ class Context(Protocol):
         """
         ...
 
+    def checkpoints(self) -> Checkpoints:
+        """What the stage has saved of its work, and where it saves more. Not for a `RowStage`,
+        whose finished shards are found again without it.
+        """
+        ...
+
+    def team(self, step: TeamStep, size: int) -> Any:
+        """Run a method of the stage on `size` workers at once, as ranks of one process group.
+
+        `torch.distributed` is ready when the step begins: `nccl` where each worker has a GPU, else
+        `gloo`. With one worker nothing is started: the step runs in this process, without a group.
+        Each rank takes the processors and GPUs of the stage's `resources`; a stage with `size` > 1
+        says so beforehand by `Stage.workers`. The step is called as
+
+            step(self, rank: int, size: int, inputs, context) -> Any
+
+        on a copy of the stage with its config and nothing else: what `run` has set is not there.
+        `inputs` are those of `run`. Rank 0 tells: metrics, progress, figures, counts. What others
+        tell is dropped. Every rank may read `context.checkpoints()`; only rank 0 saves, and the
+        others wait for it (`torch.distributed.barrier`) where they must.
+
+        Returns:
+            What rank 0 returned; large results lie better in a checkpoint.
+
+        Raises:
+            Exception: what a rank raised; the others are ended. When a worker is lost the engine
+                starts the whole stage again.
+        """
+        ...
+
 
 # A step of a shuffle: see `Context.shuffle`.
 Step = Callable[["pa.Table", int, Mapping[str, Any], Context], Any]
+# What a team runs: see `Context.team`.
+TeamStep = Callable[[int, int, Mapping[str, Any], Context], Any]
 
 
 class Stage(ABC):
@@ -252,6 +320,14 @@ class Stage(ABC):
         has changed. A stage that reads only its inputs has none.
         """
         return {}
+
+    def workers(self) -> int:
+        """How many workers the largest `Context.team` of the stage has.
+
+        Each takes the stage's `resources`; of more than one, the task that waits for them takes
+        processors only, so that the GPUs are theirs.
+        """
+        return 1
 
     @classmethod
     def conservation(cls) -> tuple[str, tuple[str, ...]] | None:

@@ -7,10 +7,18 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationInfo, field_validator
 
 from stages.contract import Context, Field, Input, Kind, Output, RowStage, StageConfig
+from stages.editing_prior import check_known, lists_of, open_prior, with_column
 from stages.kinds import TOKENS
-from stages.tokenizer_files import end_of_text_id, load_tokenizer
+
+# What `edits` gives as the token after, where a token was dropped.
+DROPPED_TOKEN = -1
+
+# Columns with a value for each token that goes with it, and those that no longer fit afterwards.
+_GOES_ALONG = ("scored",)
+_STALE = ("inputs", "reference_losses")
 
 
 class Resample(RowStage):
@@ -20,7 +28,8 @@ class Resample(RowStage):
     from the model's own conditional distribution. Contexts are the original tokens. The first
     token of a sequence and document boundaries are never touched; a sequence longer than the
     prior's context is read in windows that overlap by half. Of the eligible tokens few
-    change: a token of probability 0.99 is drawn anew as itself 99 times in 100.
+    change: a token of probability 0.99 is drawn anew as itself 99 times in 100. With `drop_below`
+    tokens that the prior finds all but impossible are taken out, and rows become shorter.
     """
 
     word = "editing.resample"
@@ -29,12 +38,29 @@ class Resample(RowStage):
     class Config(StageConfig):
         threshold: float = Field(
             0.99, gt=0, description="tokens of this probability or more (>=) are drawn again; "
-            "above 1 nothing is edited",
+            "above 1 none is",
+        )  # fmt: skip
+        strict: bool = Field(False, description="the test is > instead, as in the authors' code")
+        sampling: Literal["candidates", "top_k", "top_p", "rejection"] = Field(
+            "candidates", description="what is drawn among: the most probable tokens and the old "
+            "one; top_k: without the old one; top_p: those that hold the mass `top_p`; rejection: "
+            "all of probability `reject_below` or more",
         )  # fmt: skip
         candidates: int = Field(
             8, ge=1, description="the draw is among so many most probable tokens, and the old one"
         )
+        top_p: float = Field(0.9, gt=0, le=1, description="mass of what is drawn among; top_p")
+        reject_below: float = Field(
+            0.001, ge=0, le=1, description="less probable (<) draws are made again; rejection"
+        )
         temperature: float = Field(1.0, gt=0, description="of the draw; above 1 is more varied")
+        drop_below: float = Field(
+            0.0, ge=0, le=1, validate_default=True,
+            description="tokens of less probability (<) are dropped; 0 drops none",
+        )  # fmt: skip
+        protected: tuple[str, ...] = Field(
+            (), description="spans that are never touched: numbers, code, urls, names, or regexes"
+        )
         batch_size: int = Field(32, ge=1, description="sequences in a forward pass")
         threads: int = Field(
             1, ge=1, description="CPU threads; in the key because the order of float sums is"
@@ -44,6 +70,22 @@ class Resample(RowStage):
             "auto", description="auto: a GPU where the task was given one"
         )
 
+        @field_validator("drop_below")
+        @classmethod
+        def _below_the_threshold(cls, drop_below: float, info: ValidationInfo) -> float:
+            threshold = info.data.get("threshold")
+            if threshold is not None and drop_below > threshold:
+                raise ValueError(f"must not be above the threshold {threshold}")
+            return drop_below
+
+        @field_validator("protected")
+        @classmethod
+        def _compiles(cls, protected: tuple[str, ...]) -> tuple[str, ...]:
+            from operators.editing.protected_spans import span_pattern
+
+            span_pattern(protected)
+            return protected
+
     inputs = {
         "tokens": Input(Kind.TOKENS, "sequences of human text"),
         "model": Input(Kind.MODEL, "the prior; its tokenizer made the sequences"),
@@ -52,58 +94,105 @@ class Resample(RowStage):
     conserves = ("tokens", ("tokens",))
 
     def prepare(self, inputs: Mapping[str, Any]) -> None:
-        from operators.modeling import load_model
-
-        self.model = load_model(str(inputs["model"].folder()), device=self.config.device)
-        self.end_of_text = end_of_text_id(load_tokenizer(inputs["model"]))
+        self.prior = open_prior(inputs["model"], self.config.device)
 
     def apply(self, rows: pa.Table, context: Context) -> pa.Table:
-        from operators.editing import resample_tokens
+        from operators.editing.protected_spans import protected_positions
+        from operators.editing.resampling import resample_tokens
+        from operators.editing.row_batches import groups_of_one_length
 
         if rows.num_rows == 0:
             return rows
-        config = self.config
-        before = np.array(rows.column("tokens").to_pylist(), dtype=np.int64)
-        result = resample_tokens(
-            self.model,
-            before,
-            rows.column("id").to_pylist(),
-            protected=before == self.end_of_text,
-            threshold=config.threshold,
-            candidates=config.candidates,
-            temperature=config.temperature,
-            never_drawn=[self.end_of_text],
-            seed=config.seed,
-            context=int(self.model.config.max_position_embeddings),
-            batch_size=config.batch_size,
-            device=config.device,
-            threads=config.threads,
+        for name in _STALE:
+            if name in rows.column_names:
+                raise ValueError(
+                    f'the tokens have a column "{name}" that would no longer belong to them: '
+                    "resample first, then make it"
+                )
+        config, prior = self.config, self.prior
+        before = lists_of(rows, "tokens")
+        check_known(before, prior)
+        ids = rows.column("id").to_pylist()
+        spans = protected_positions(
+            before, prior.tokenizer.tokens, config.protected, prior.tokenizer.special_ids
         )
-        context.count("tokens", before.size)
-        context.count("eligible", int(result.eligible.sum()))
-        context.count("drawn", int(result.drawn.sum()))
-        context.count("changed", int(result.changed.sum()))
+        after = list(before)
+        dropped = [np.zeros(len(row), dtype=bool) for row in before]
+        counts = dict.fromkeys(("tokens", "eligible", "drawn", "changed", "dropped"), 0)
+        for group in groups_of_one_length(before, prior.end_of_text):
+            protected = (group.tokens == prior.end_of_text) | ~group.real
+            for place, index in enumerate(group.indices):
+                protected[place, : len(before[index])] |= spans[index]
+            result = resample_tokens(
+                prior.model,
+                group.tokens,
+                [ids[index] for index in group.indices],
+                protected=protected,
+                threshold=config.threshold,
+                strict=config.strict,
+                sampling=config.sampling,
+                candidates=config.candidates,
+                top_p=config.top_p,
+                reject_below=config.reject_below,
+                temperature=config.temperature,
+                drop_below=config.drop_below,
+                never_drawn=prior.never_drawn,
+                seed=config.seed,
+                context=prior.context,
+                batch_size=config.batch_size,
+                device=config.device,
+                threads=config.threads,
+            )
+            counts["tokens"] += int(group.real.sum())
+            counts["eligible"] += int((result.eligible & group.real).sum())
+            for name in ("drawn", "changed", "dropped"):
+                counts[name] += int(getattr(result, name).sum())
+            for place, index in enumerate(group.indices):
+                length = len(before[index])
+                after[index] = result.sequences[place, :length].astype(np.int32)
+                dropped[index] = result.dropped[place, :length]
+        for name, amount in counts.items():
+            context.count(name, amount)
         edits = [
-            [*earlier]
-            + [
-                {"position": int(at), "before": int(before[row, at]),
-                 "after": int(result.sequences[row, at])}
-                for at in np.flatnonzero(result.changed[row])
-            ]
-            for row, earlier in enumerate(rows.column("edits").to_pylist())
-        ]  # fmt: skip
-        columns = {
-            "tokens": pa.array(
-                list(result.sequences.astype(np.int32)), TOKENS.field("tokens").type
-            ),
-            "edits": pa.array(edits, TOKENS.field("edits").type),
-        }
-        for name, column in columns.items():
-            rows = rows.set_column(rows.schema.get_field_index(name), name, column)
-        return rows
+            [*earlier, *_edits(*row)]
+            for earlier, *row in zip(
+                rows.column("edits").to_pylist(), before, after, dropped, strict=True
+            )
+        ]
+        rows = with_column(rows, "edits", edits, TOKENS.field("edits").type)
+        if not counts["dropped"]:
+            return with_column(rows, "tokens", after, TOKENS.field("tokens").type)
+        return _without(rows, after, dropped)
 
     def summary(self, counts: Mapping[str, int]) -> Mapping[str, float]:
         tokens = counts.get("tokens", 0)
         if not tokens:
             return {}
-        return {f"{name}_share": counts[name] / tokens for name in ("eligible", "drawn", "changed")}
+        told = ["eligible", "drawn", "changed"]
+        if self.config.drop_below:
+            told.append("dropped")
+        return {f"{name}_share": counts[name] / tokens for name in told}
+
+
+def _edits(before: Any, after: Any, dropped: Any) -> list[dict[str, int]]:
+    return [
+        {"position": int(at), "before": int(before[at]),
+         "after": DROPPED_TOKEN if dropped[at] else int(after[at])}
+        for at in np.flatnonzero((before != after) | dropped)
+    ]  # fmt: skip
+
+
+def _without(rows: pa.Table, tokens: list[Any], dropped: list[Any]) -> pa.Table:
+    """The rows without their dropped tokens; pieces begin where they now do."""
+    kept = [~gone for gone in dropped]
+    columns = {"tokens": tokens} | {
+        name: lists_of(rows, name) for name in _GOES_ALONG if name in rows.column_names
+    }
+    for name, values in columns.items():
+        shorter = [row[stays] for row, stays in zip(values, kept, strict=True)]
+        rows = with_column(rows, name, shorter, rows.schema.field(name).type)
+    starts = [
+        [int(stays[:start].sum()) for start in begins]
+        for begins, stays in zip(rows.column("starts").to_pylist(), kept, strict=True)
+    ]
+    return with_column(rows, "starts", starts, TOKENS.field("starts").type)

@@ -81,7 +81,7 @@ class Compare(Stage):
         config = self.config
         axis = config.replicate_axis
         scores = gather_scores(inputs["scores"], axis)
-        base = self._baseline(inputs["scores"], scores.arms)
+        base = baseline_arm(inputs["scores"], config.baseline, axis, scores.arms)
         compared = paired_bootstrap(
             scores.nats,
             scores.utf8_bytes,
@@ -106,8 +106,8 @@ class Compare(Stage):
                 rows.append({"id": name, "metric": metric, "value": round(value, 12),
                              "weight": float(scores.utf8_bytes.sum()),
                              "group": verdict(comparison)})  # fmt: skip
-            context.metric(f"{_slug(name)}.bits_per_byte", comparison.bits_per_byte)
-            context.metric(f"{_slug(name)}.difference", comparison.difference)
+            context.metric(f"{slug(name)}.bits_per_byte", comparison.bits_per_byte)
+            context.metric(f"{slug(name)}.difference", comparison.difference)
         outputs["comparison"].write(pa.Table.from_pylist(rows, METRICS))
         figures = self._figures(scores, compared, base, inputs.get("history", []))
         for figure, png in figures.items():
@@ -118,8 +118,8 @@ class Compare(Stage):
             "sentences": sentences(scores, compared, base, config.confidence, axis),
             "bins": bin_lines(inputs["scores"], axis, scores.arms),
         }
-        markdown = _render("report.md.j2", page)
-        html = _render(
+        markdown = render("report.md.j2", page)
+        html = render(
             "report.html.j2",
             page | {"figures": {n: base64.b64encode(png).decode() for n, png in figures.items()}},
         )
@@ -130,18 +130,6 @@ class Compare(Stage):
         ]
         content = [{"id": n, "media_type": t, "content": c} for n, t, c in files]
         outputs["report"].write(pa.Table.from_pylist(content, REPORT))
-
-    def _baseline(self, artifacts: Sequence[Artifact], arms: Sequence[str]) -> int:
-        wanted = self.config.baseline
-        found = {
-            arm_label(artifact.cell, self.config.replicate_axis)
-            for artifact in artifacts
-            if all(str(artifact.cell.get(a)) == str(v) for a, v in wanted.items())
-        }
-        if len(found) != 1:
-            what = "no arm" if not found else f"{len(found)} arms"
-            raise ValueError(f"the baseline {wanted} is {what}; the arms are: {', '.join(arms)}")
-        return arms.index(found.pop())
 
     def _figures(
         self,
@@ -193,6 +181,28 @@ def arm_label(cell: Mapping[str, Any], replicate_axis: str) -> str:
     if len(rest) == 1:
         return str(next(iter(rest.values())))
     return ", ".join(f"{axis}={value}" for axis, value in rest.items()) or "all"
+
+
+def baseline_arm(
+    artifacts: Sequence[Artifact],
+    wanted: Mapping[str, Scalar],
+    replicate_axis: str,
+    arms: Sequence[str],
+) -> int:
+    """Which arm has the matrix values that are wanted of the baseline.
+
+    Raises:
+        ValueError: none has them, or several have.
+    """
+    found = {
+        arm_label(artifact.cell, replicate_axis)
+        for artifact in artifacts
+        if all(str(artifact.cell.get(a)) == str(v) for a, v in wanted.items())
+    }
+    if len(found) != 1:
+        what = "no arm" if not found else f"{len(found)} arms"
+        raise ValueError(f"the baseline {dict(wanted)} is {what}; the arms are: {', '.join(arms)}")
+    return arms.index(found.pop())
 
 
 def gather_scores(artifacts: Sequence[Artifact], replicate_axis: str) -> Scores:
@@ -341,12 +351,12 @@ def _verdict(comparison: ArmComparison) -> str:
     return verdict(comparison)
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A metric name that MLflow takes."""
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)
 
 
-def _render(template: str, page: Mapping[str, Any]) -> str:
+def render(template: str, page: Mapping[str, Any]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(

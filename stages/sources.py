@@ -5,6 +5,7 @@
     hf://NAME, hf://NAME/CONFIG, hf://./folder    a data set of the `datasets` library
     python-docs://, python-docs://stdlib,NAME     documentation, docstrings and comments of the
                                       running Python's standard library and installed packages
+    python-code://, python-code://stdlib,NAME     their code, without docstrings and comments
     sample://parallel                 the parallel corpus that comes with this project
 
 To add a scheme: a subclass of `Source`, and its line in `SCHEMES`. The readers are in
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from stages.reading.files import FileSource
 from stages.reading.hub import HubSource
-from stages.reading.python_docs import PythonDocsSource
+from stages.reading.python_docs import PythonCodeSource, PythonDocsSource
 from stages.reading.records import Bad, Columns, Limits, Read
 from stages.reading.samples import SAMPLES, SampleSource, sample_gold
 from stages.reading.source import Source
@@ -27,6 +28,7 @@ __all__ = ["SAMPLES", "SCHEMES", "Bad", "Columns", "Limits", "Read", "Source", "
 
 SCHEMES: dict[str, type[Source]] = {
     "hf": HubSource,
+    "python-code": PythonCodeSource,
     "python-docs": PythonDocsSource,
     "sample": SampleSource,
 }

@@ -3,23 +3,35 @@
 Source: Zhu et al., "How to Synthesize Text Data without Model Collapse?" (ICML 2025, arXiv
 2412.14689), and the authors' code. Token ``i`` is kept if ``p(x_i | x_<i) < threshold`` and drawn
 again from the model otherwise. The context ``x_<i`` is always the original one, never an edited
-one, so every position is independent of every draw.
+one, so every position is independent of every draw. Two variants of the authors drop the tokens of
+very low probability: as well ("low drop, up revise"), or alone ("filtering", a threshold above 1).
 
 Two deliberate differences from the authors' code: the test is ``>=`` as in the paper (the code has
-``>``), and texts longer than the context are read in overlapping windows (the code cuts them off).
+``>``, which is ``strict``), and texts longer than the context are read in overlapping windows (the
+code cuts them off).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from operators.modeling import Window, inference, next_token_logits, sliding_windows
+from operators.editing.drawing import (
+    SamplingRule,
+    candidate_distribution,
+    draw_among_candidates,
+    draw_by_rule,
+    row_uniforms,
+)
+from operators.editing.prior_passes import Predictions, observed_probabilities, predictions
+from operators.modeling.execution import inference
+
+__all__ = ["ResampledSequences", "Sampling", "candidate_distribution", "resample_tokens"]
+
+Sampling = Literal["candidates", "top_k", "top_p", "rejection"]
 
 
 @dataclass(frozen=True)
@@ -27,48 +39,25 @@ class ResampledSequences:
     """Edited sequences and what happened at each position; all arrays are ``[n, t]``.
 
     Attributes:
-        sequences: the edited tokens, in the dtype of the input.
-        eligible: the rule holds: not the first token, and ``probabilities >= threshold``.
+        sequences: the edited tokens, in the dtype of the input. A dropped token still stands here.
+        eligible: the rule holds: not the first token, and ``probabilities >= threshold`` (``>`` if
+            strict).
         drawn: eligible and not protected: a token was drawn here.
         changed: the drawn token differs from the observed one. With temperature 1 a token of
             probability 0.99 changes one time in a hundred: far fewer than were drawn.
+        dropped: not the first token, not protected, and ``probabilities < drop_below``: the token
+            is to be taken out.
         probabilities: float32, model probability of the observed token; NaN at position 0, which
-            nothing predicts, and everywhere if the model was not run (threshold > 1).
+            nothing predicts, and everywhere if the model was not run (nothing can be edited).
+            Rounded from float64 where a threshold is met or near, from float32 elsewhere.
     """
 
     sequences: NDArray[np.integer[Any]]
     eligible: NDArray[np.bool_]
     drawn: NDArray[np.bool_]
     changed: NDArray[np.bool_]
+    dropped: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
-
-
-def candidate_distribution(
-    log_probabilities: NDArray[np.floating[Any]], temperature: float = 1.0
-) -> NDArray[np.float64]:
-    """``softmax(log_probabilities / temperature)`` over the last axis, in float64.
-
-    Args:
-        log_probabilities: ``[..., k]``, natural logs, up to a constant per row; ``-inf`` marks a
-            candidate that cannot be drawn.
-        temperature: ``> 0`` and finite; 1 gives the model's own proportions, above 1 is flatter.
-
-    Returns:
-        ``[..., k]``; each row sums to 1.
-
-    Raises:
-        ValueError: a temperature out of range, no candidates, or a row where none can be drawn.
-    """
-    if not 0 < temperature < np.inf:
-        raise ValueError(f"temperature must be > 0 and finite, got {temperature}")
-    logs = np.asarray(log_probabilities, dtype=np.float64)
-    if logs.ndim == 0 or logs.shape[-1] == 0:
-        raise ValueError("no candidates")
-    highest = logs.max(axis=-1, keepdims=True)
-    if not np.isfinite(highest).all():
-        raise ValueError("a row holds no candidate that can be drawn, or a NaN")
-    masses = np.exp((logs - highest) / temperature)
-    return np.asarray(masses / masses.sum(axis=-1, keepdims=True), dtype=np.float64)
 
 
 def resample_tokens(
@@ -78,8 +67,13 @@ def resample_tokens(
     *,
     protected: NDArray[np.bool_] | None = None,
     threshold: float = 0.99,
+    strict: bool = False,
+    sampling: Sampling = "candidates",
     candidates: int = 8,
+    top_p: float = 0.9,
+    reject_below: float = 0.001,
     temperature: float = 1.0,
+    drop_below: float = 0.0,
     never_drawn: Sequence[int] = (),
     seed: int = 0,
     batch_size: int = 16,
@@ -87,31 +81,42 @@ def resample_tokens(
     device: str = "auto",
     threads: int = 1,
 ) -> ResampledSequences:
-    """Draw again every unprotected token with ``p >= threshold``; keep all others.
+    """Draw again every unprotected token with ``p >= threshold``; keep (or drop) all others.
 
-    A draw is by inverse CDF: candidates are put in order of their token ids, their masses are
-    summed in float64, and the first whose running sum exceeds a uniform number in ``[0, 1)`` is
-    taken. The uniforms of a row (one for every position, used or not) come from
-    ``Generator(PCG64(blake2b(seed, row id)))``: they depend on no other row, on no order and on no
-    worker count, and raising the threshold changes no draw that is still made.
+    Draws are those of `operators.editing.drawing`. The uniforms of a row (one for every position,
+    used or not) follow from the seed and its id: they depend on no other row, on no order and on
+    no worker count, and raising the threshold changes no draw that is still made.
+
+    The kinds of sampling, the draw being in proportion to ``p ** (1 / temperature)`` among
+
+    - "candidates": the ``candidates`` most probable tokens and the observed one (the authors'
+      code);
+    - "top_k": the ``candidates`` most probable tokens;
+    - "top_p": the smallest set of most probable tokens that holds a mass of ``top_p`` or more, of
+      the distribution at this temperature;
+    - "rejection": all tokens; a draw with ``p < reject_below`` is rejected and made again. The
+      paper does not say what its rejection tests; this is ours.
 
     Args:
-        model: the prior, called as `operators.modeling.next_token_logits` says; moved to
-            ``device``.
+        model: the prior, called as `operators.modeling.execution.next_token_logits` says; moved
+            to ``device``.
         sequences: integer ``[n, t]``, token ids.
         row_ids: ``n`` distinct ids, stable over runs.
         protected: boolean ``[n, t]``, positions that are never edited (document starts, special
             tokens, padding, code). The first position of a row never is.
         threshold: on the probability, ``>=``, compared in float32, the precision it is reported
-            in. Above 1 nothing is edited and the model is not run.
-        candidates: draws are among this many most probable tokens, and the observed one.
-        temperature: of `candidate_distribution`.
+            in. Above 1 nothing is drawn.
+        strict: the test is ``>``.
+        sampling: see above.
+        candidates: of "candidates" and "top_k".
+        top_p: of "top_p".
+        reject_below: of "rejection".
+        temperature: of the draw, ``> 0``.
+        drop_below: tokens with ``p < drop_below``, compared in float32, are dropped; 0 drops none.
         never_drawn: token ids that no token may become (special tokens, padded vocabulary rows).
             One that was observed may stay.
         seed: of the draws.
-        batch_size: rows of one forward pass. Every pass has this many (the last is filled up), so
-            that all matrix products have one shape and a row's result does not depend on the
-            rows beside it.
+        batch_size: rows of one forward pass, as `operators.editing.prior_passes.predictions` says.
         context: longest input of the model in tokens, ``>= 2``; ``None`` is ``t``. Longer
             sequences are read in windows that overlap by half.
         device: ``"auto"``, or a torch device.
@@ -121,7 +126,9 @@ def resample_tokens(
         ValueError: shapes that do not belong together, ids that repeat, or a setting out of
             range.
     """
-    _check(sequences, row_ids, protected)
+    check_rows(sequences, row_ids, protected)
+    if sampling not in get_args(Sampling):
+        raise ValueError(f"sampling is {sampling!r}, but must be one of {get_args(Sampling)}")
     for name, value, least in (("candidates", candidates, 1), ("batch_size", batch_size, 1)):
         if value < least:
             raise ValueError(f"{name} must be >= {least}, got {value}")
@@ -131,101 +138,71 @@ def resample_tokens(
         raise ValueError(f"threshold must be >= 0, got {threshold}")
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be > 0 and finite, got {temperature}")
+    if not 0 <= drop_below <= min(threshold, 1):
+        raise ValueError(
+            f"drop_below must be in [0, 1] and no more than the threshold {threshold}, "
+            f"got {drop_below}"
+        )
+    rule = SamplingRule(
+        temperature=temperature,
+        top_k=candidates if sampling == "top_k" else None,
+        top_p=top_p if sampling == "top_p" else 1.0,
+        reject_below=reject_below if sampling == "rejection" else 0.0,
+    )
 
     n, t = sequences.shape
     edited = sequences.copy()
     probabilities = np.full((n, t), np.nan, dtype=np.float32)
-    eligible = np.zeros((n, t), dtype=np.bool_)
-    drawn = np.zeros((n, t), dtype=np.bool_)
-    if threshold > 1 or n == 0 or t < 2:
-        return ResampledSequences(edited, eligible, drawn, drawn.copy(), probabilities)
-
+    eligible, drawn, dropped = (np.zeros((n, t), dtype=np.bool_) for _ in range(3))
     free = np.ones((n, t), dtype=np.bool_) if protected is None else ~protected
-    uniforms = np.stack([_uniforms(seed, row_id, t) for row_id in row_ids])
-    span = t if context is None else min(context, t)
-    windows = sliding_windows(t, span, max(1, span // 2))
-    with inference(model, device, threads) as target:
-        for first in range(0, n, batch_size):
-            rows = np.arange(first, first + batch_size).clip(max=n - 1)
-            for window in windows:
-                ids = torch.from_numpy(sequences[rows, window.start : window.end].astype(np.int64))
-                logits, observed = _predictions(model, ids.to(target), window)
-                here = np.s_[first : first + batch_size, window.first_new : window.end]
-                real = len(eligible[here])  # rows that fill up the last batch are cut off again
-                logits, observed = logits[:real], observed[:real]
-                probabilities[here] = _observed_probabilities(logits, observed)
-                eligible[here] = probabilities[here] >= np.float32(threshold)
+    uniforms: NDArray[np.float64] | None = None
+
+    def draw(found: Predictions) -> None:
+        nonlocal uniforms
+        if uniforms is None:
+            uniforms = np.stack([row_uniforms(seed, row_id, t) for row_id in row_ids])
+        chosen = drawn[found.here]
+        numbers = uniforms[found.here][chosen]
+        tokens = np.empty(len(numbers), dtype=np.int64)
+        barred = torch.tensor(
+            sorted(set(never_drawn)), dtype=torch.int64, device=found.logits.device
+        )
+        for part, logits, observed in found.at(chosen):
+            if sampling == "candidates":
+                tokens[part] = draw_among_candidates(
+                    logits, observed, numbers[part], count=candidates, temperature=temperature,
+                    never_drawn=barred,
+                )  # fmt: skip
+            else:
+                tokens[part] = draw_by_rule(
+                    logits, torch.from_numpy(numbers[part]).to(logits.device), rule,
+                    never_drawn=barred, observed=observed,
+                ).cpu()  # fmt: skip
+        edited[found.here][chosen] = tokens
+
+    if threshold <= 1 or drop_below > 0:
+        with inference(model, device, threads) as target:
+            for found in predictions(
+                model, sequences, batch_size=batch_size, context=context, device=target
+            ):
+                here = found.here
+                probabilities[here] = observed_probabilities(found, threshold, drop_below)
+                limit, floor = np.float32(threshold), np.float32(drop_below)
+                masses = probabilities[here]
+                eligible[here] = masses > limit if strict else masses >= limit
                 drawn[here] = eligible[here] & free[here]
-                chosen = drawn[here]
-                if chosen.any():
-                    mask = torch.from_numpy(chosen).to(target)
-                    tokens, logs = _candidates(
-                        logits[mask], observed[mask], candidates, never_drawn
-                    )
-                    masses = candidate_distribution(logs, temperature)
-                    edited[here][chosen] = _draw(tokens, masses, uniforms[here][chosen])
-    return ResampledSequences(edited, eligible, drawn, edited != sequences, probabilities)
+                dropped[here] = (masses < floor) & free[here]
+                if drawn[here].any():
+                    draw(found)
+    return ResampledSequences(edited, eligible, drawn, edited != sequences, dropped, probabilities)
 
 
-def _predictions(
-    model: torch.nn.Module, input_ids: Tensor, window: Window
-) -> tuple[Tensor, Tensor]:
-    """Float64 logits ``[b, m, v]`` for the ``m`` new tokens of a window, and those tokens."""
-    new = window.first_new - window.start
-    logits = next_token_logits(model, input_ids)[:, new - 1 : -1].double()
-    return logits, input_ids[:, new:]
-
-
-def _observed_probabilities(logits: Tensor, observed: Tensor) -> NDArray[np.float32]:
-    masses = torch.softmax(logits, dim=-1).gather(-1, observed.unsqueeze(-1)).squeeze(-1)
-    return np.asarray(masses.cpu().numpy(), dtype=np.float32)
-
-
-def _candidates(
-    logits: Tensor, observed: Tensor, count: int, never_drawn: Sequence[int]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Candidate tokens and their log-probabilities, ``[k, count + 1]``, in order of token ids.
-
-    The last column of the unsorted candidates is the observed token; where it is among the top
-    ones already, its second copy has no mass.
-    """
-    logs = torch.log_softmax(logits, dim=-1)
-    own = logs.gather(-1, observed.unsqueeze(-1))
-    if never_drawn:
-        logs = logs.clone()
-        logs[:, torch.tensor(sorted(set(never_drawn)), device=logs.device)] = -torch.inf
-    top = logs.topk(min(count, logs.shape[-1]), dim=-1)
-    # An observed token that no other may become has lost its mass above; here it gets it back.
-    among = (top.indices == observed.unsqueeze(-1)) & torch.isfinite(top.values)
-    own = own.masked_fill(among.any(dim=-1, keepdim=True), -torch.inf)
-    tokens = torch.cat([top.indices, observed.unsqueeze(-1)], dim=-1)
-    masses = torch.cat([top.values, own], dim=-1)
-    # Not in order of probability: two that are nearly equal would change places by float noise.
-    tokens, order = tokens.sort(dim=-1, stable=True)
-    return tokens.cpu().numpy(), masses.gather(-1, order).cpu().numpy()
-
-
-def _draw(
-    tokens: NDArray[np.int64], masses: NDArray[np.float64], uniforms: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """The first token of each row ``[k, c]`` whose cumulative mass exceeds its uniform ``[k]``."""
-    cumulative = masses.cumsum(axis=-1)
-    cumulative /= cumulative[:, -1:]  # ends at exactly 1, which every uniform is below
-    first = (cumulative > uniforms[:, None]).argmax(axis=-1)
-    return np.asarray(np.take_along_axis(tokens, first[:, None], axis=-1)[:, 0])
-
-
-def _uniforms(seed: int, row_id: str, count: int) -> NDArray[np.float64]:
-    digest = blake2b(f"{seed}\x00{row_id}".encode(), digest_size=16).digest()
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
-    return generator.random(count)
-
-
-def _check(
+def check_rows(
     sequences: NDArray[np.integer[Any]],
     row_ids: Sequence[str],
     protected: NDArray[np.bool_] | None,
 ) -> None:
+    """Raise a ValueError where rows, their ids and what is protected do not belong together."""
     if sequences.ndim != 2 or not np.issubdtype(sequences.dtype, np.integer):
         raise ValueError(
             f"sequences must be integers [n, t], got {sequences.dtype} {sequences.shape}"

@@ -13,14 +13,19 @@ from operators.modeling.losses import sample_losses, token_losses
 from operators.modeling.recipe import Precision, TrainingRecipe, learning_rate_at
 from operators.modeling.reports import StepReport, TrainingSummary
 from operators.modeling.scoring import score_documents
-from operators.modeling.training import train
+from operators.modeling.token_rows import TokenRows
+from operators.modeling.training import Training, train
+from operators.modeling.training_state import TrainingState
 from operators.modeling.windows import Window, sliding_windows
 
 __all__ = [
     "LlamaShape",
     "Precision",
     "StepReport",
+    "TokenRows",
+    "Training",
     "TrainingRecipe",
+    "TrainingState",
     "TrainingSummary",
     "Window",
     "batch_rows",

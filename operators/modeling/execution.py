@@ -14,6 +14,16 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def parameters_to_bfloat16(model: torch.nn.Module) -> None:
+    """Make the parameters bfloat16, and leave buffers as they are.
+
+    `torch.nn.Module.to` would round the frequencies of rotary positions, which nothing saves: the
+    model would turn its positions by other angles than after it is loaded again.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(torch.bfloat16)
+
+
 @contextmanager
 def cpu_threads(threads: int) -> Iterator[None]:
     """Run the block with ``threads`` torch CPU threads, then put the previous number back.

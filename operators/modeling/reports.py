@@ -1,5 +1,6 @@
 """What a training run says of itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -9,14 +10,18 @@ class StepReport:
 
     Attributes:
         step: counted from 1.
-        loss: plain mean of the samples' mean losses, in nats per token. The number to compare
-            between runs: a weighted loss can fall because the weights moved.
+        loss: plain mean of the samples' mean losses, in nats per token (of all scored tokens
+            alike, where the recipe reduces so). The number to compare between runs: a weighted
+            loss can fall because the weights moved.
         weighted_loss: what was minimised, in nats per token.
         learning_rate: used in this step.
-        gradient_norm: global norm before clipping.
+        gradient_norm: global norm before clipping; NaN where the step was skipped before it.
         tokens_seen: scored tokens since the start.
         effective_sample_size: of the weights of this step, in samples.
+        selected_share: tokens with a factor above 0, as a share of the scored ones.
         tokens_per_second: scored tokens of this step over its wall-clock time.
+        data_wait_seconds: how long the step waited for its data.
+        skipped: whether a spike kept the step from changing the weights.
     """
 
     step: int
@@ -27,6 +32,17 @@ class StepReport:
     tokens_seen: int
     effective_sample_size: float
     tokens_per_second: float
+    selected_share: float = 1.0
+    data_wait_seconds: float = 0.0
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class ValidationPoint:
+    """Losses of what is held out, in nats per token, after so many steps."""
+
+    step: int
+    losses: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -41,9 +57,13 @@ class TrainingSummary:
         final_loss: unweighted loss of the last step, nats per token.
         smallest_effective_sample_size: over all steps, in samples; below half the batch size the
             weighting was too peaky.
-        seconds: wall-clock time.
-        tokens_per_second: ``tokens_seen / seconds``.
+        seconds: wall-clock time, of this process since it went on.
+        tokens_per_second: over those seconds.
         device: the device that was used.
+        data_wait_seconds: how long steps waited for data.
+        skipped_steps: steps that spikes kept from changing the weights.
+        rolled_back: how often the run went back to a snapshot.
+        resumed: what is to be told of the checkpoint that it went on from; empty if it did not.
     """
 
     steps: int
@@ -55,3 +75,7 @@ class TrainingSummary:
     seconds: float
     tokens_per_second: float
     device: str
+    data_wait_seconds: float = 0.0
+    skipped_steps: int = 0
+    rolled_back: int = 0
+    resumed: tuple[str, ...] = ()

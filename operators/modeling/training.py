@@ -1,12 +1,17 @@
-"""Train a causal language model on packed sequences, with weighted or plain losses.
+"""Train a causal language model on rows of tokens, with weighted or plain losses.
 
 On a CPU the trained weights are a function of the initial weights, the data and the recipe, to the
-bit (for one build of torch on one kind of processor); on a GPU they are so up to float noise.
+bit (for one build of torch on one kind of processor): neither the number of workers nor a stop and
+a start from a checkpoint changes them. On a GPU they are so up to float noise.
 """
 
-import math
+from __future__ import annotations
+
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -14,12 +19,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.modeling.batches import batch_rows
-from operators.modeling.execution import cpu_threads, next_token_logits, resolve_device
-from operators.modeling.losses import sample_losses, token_losses
+from operators.modeling.batch_weights import (
+    BatchWeights,
+    batch_weights,
+    follows_losses,
+    plain_weights,
+)
+from operators.modeling.data_checks import check_arrays, check_fits, check_rows
+from operators.modeling.execution import cpu_threads, parameters_to_bfloat16, resolve_device
+from operators.modeling.flops import (
+    device_peak_flops,
+    model_flops_utilization,
+    token_flops,
+)
+from operators.modeling.forward_pass import ForwardPass, TokenLosses
+from operators.modeling.micro_batches import MicroBatch, micro_batches
+from operators.modeling.mixing import MixedOrder
+from operators.modeling.optimizers import Optimizer
+from operators.modeling.ranks import Ranks, add_as_tree
 from operators.modeling.recipe import TrainingRecipe, learning_rate_at
-from operators.modeling.reports import StepReport, TrainingSummary
-from operators.weighting import effective_sample_size, sample_weights, weighted_mean
+from operators.modeling.reports import StepReport, TrainingSummary, ValidationPoint
+from operators.modeling.spikes import SpikeRule, SpikeState, Verdict, judge_step
+from operators.modeling.token_rows import TokenRows
+from operators.modeling.training_state import OtherRun, TrainingState
+from operators.weighting import effective_sample_size
+
+VALIDATION_ROWS = 256
+
+OnStep = Callable[[StepReport], None]
 
 
 def train(
@@ -28,12 +55,9 @@ def train(
     scored: NDArray[np.bool_] | None,
     recipe: TrainingRecipe,
     *,
-    on_step: Callable[[StepReport], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> TrainingSummary:
-    """Train ``model`` in place; it ends up on the recipe's device, in the mode it came in.
-
-    Each step takes the mean loss of every sample over its scored tokens, weighs the samples over
-    the whole optimiser batch, and minimises the weighted mean.
+    """Train ``model`` in place on sequences of one length; see `Training`.
 
     Args:
         model: called as `operators.modeling.execution.next_token_logits` says.
@@ -49,139 +73,448 @@ def train(
         FloatingPointError: the loss or the gradient of a step is not finite; names the step. The
             model then holds the weights from before that step.
     """
-    _check(model, sequences, scored)
-    device = resolve_device(recipe.device)
-    was_training = model.training
-    model.to(device)
-    model.train()
-    optimizer = _adamw(model, recipe)
-    rows_of_batches = batch_rows(len(sequences), recipe.batch_size, recipe.steps, recipe.seed)
-    reports: list[StepReport] = []
-    tokens_seen = 0
-    started = time.perf_counter()
-    try:
+    check_arrays(sequences, scored)
+    return Training(model, [TokenRows.of_arrays(sequences, scored)], recipe).run(on_step)
+
+
+class Training:
+    """A training run that can be looked at, saved between two steps, and gone on with.
+
+    Each step takes the mean loss of every sample over its scored tokens, weighs samples or tokens
+    over the whole optimiser batch, and minimises the weighted mean. The model ends up on the
+    recipe's device.
+
+    With a process group, every process makes one of these with the same arguments and calls `run`;
+    each does its share of the micro-batches of a step.
+
+    Attributes:
+        step: optimiser steps made.
+        reports: of the steps made.
+        validation: losses measured so far.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        sources: Sequence[TokenRows],
+        recipe: TrainingRecipe,
+        *,
+        shares: Sequence[float] | None = None,
+        validation: Mapping[str, TokenRows] | None = None,
+        validate_every: int = 50,
+    ) -> None:
+        """Look at everything before the first step.
+
+        Args:
+            model: called as `operators.modeling.execution.next_token_logits` says.
+            sources: rows to train on.
+            recipe: everything else.
+            shares: of the tokens that are trained on, of each source; needed for more than one.
+            validation: rows whose loss is measured on the way, by name: the first
+                `VALIDATION_ROWS` of each.
+            validate_every: steps between measurements; the first is before the first step.
+
+        Raises:
+            ValueError: data that does not fit to model or recipe, or workers that cannot share
+                the micro-batches of a step.
+        """
+        check_rows(model, sources, recipe)
+        for name, rows in (validation or {}).items():
+            check_fits(model, rows, f"{name}: ")
+        if shares is None:
+            if len(sources) > 1:
+                raise ValueError(f"{len(sources)} sources need a share each")
+            shares = [1.0]
+        self.recipe = recipe
+        self.model = model
+        self.step = 0
+        self.reports: list[StepReport] = []
+        self.validation: list[ValidationPoint] = []
+        self._held_out = dict(validation or {})
+        self._validate_every = validate_every
+        self._sources = sources
+        self._ranks = Ranks.present()
+        self._mine = self._ranks.share(recipe.micro_batches)
+        self._order = MixedOrder(
+            [len(source) for source in sources],
+            list(shares),
+            recipe.batch_size,
+            recipe.seed,
+            tokens_per_row=[float(source.lengths.mean()) for source in sources],
+        )
+        self._position = 0
+        self._tokens_seen = 0
+        self._skipped = self._rolled_back = 0
+        self._resumed: tuple[str, ...] = ()
+        self._device = resolve_device(recipe.device)
+        model.to(self._device)
+        if recipe.precision == "pure_bfloat16":
+            parameters_to_bfloat16(model)
+        self._forward = ForwardPass(model, recipe)
+        if recipe.sharded:
+            # Sharded gradients are averaged over the ranks; the losses are shares of one sum.
+            self._forward.loss_factor = float(self._ranks.size)
+        self._optimizer = Optimizer(self._forward, recipe, self._ranks)
+        self._spike_rule = SpikeRule(
+            policy=recipe.on_spike,
+            deviations=recipe.spike_deviations,
+            window=recipe.spike_window,
+        )
+        self._spikes = SpikeState()
+        self._data = {
+            "rows": [len(source) for source in sources],
+            "tokens": [int(source.lengths.sum()) for source in sources],
+            "shares": list(shares),
+        }
+
+    def run(
+        self,
+        on_step: OnStep | None = None,
+        *,
+        save_every: int | None = None,
+        save: Callable[[TrainingState], None] | None = None,
+    ) -> TrainingSummary:
+        """Make the steps that are left.
+
+        Args:
+            on_step: called after every step, in every process.
+            save_every: steps between checkpoints; None saves none.
+            save: takes a checkpoint; called in every process, with what rank 0 is to keep.
+
+        Raises:
+            FloatingPointError: a spike, where the recipe says to stop; names the step. The model
+                then holds the weights from before it.
+        """
+        recipe = self.recipe
+        was_training = self.model.training
+        self.model.train()
+        started, seen_before = time.perf_counter(), self._tokens_seen
+        waited = 0.0
+        snapshot = self.state() if recipe.on_spike == "roll_back" else None
         # The global random state is used by dropout only, and given back as it was.
-        with (
-            cpu_threads(recipe.threads),
-            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        ):
-            torch.manual_seed(recipe.seed)
-            for step, rows in enumerate(rows_of_batches, start=1):
-                step_started = time.perf_counter()
-                input_ids = torch.from_numpy(sequences[rows].astype(np.int64)).to(device)
-                mask = _scored_mask(scored, rows, input_ids)
-                loss, weighted_loss, weights = _losses(model, input_ids, mask, step, recipe)
-                gradient_norm = _update(model, optimizer, weighted_loss, step, recipe)
-                tokens = int(mask[:, 1:].sum())
-                tokens_seen += tokens
-                report = StepReport(
-                    step=step,
-                    loss=loss,
-                    weighted_loss=float(weighted_loss.detach()),
-                    learning_rate=learning_rate_at(step, recipe),
-                    gradient_norm=gradient_norm,
-                    tokens_seen=tokens_seen,
-                    effective_sample_size=effective_sample_size(weights),
-                    tokens_per_second=tokens / (time.perf_counter() - step_started),
-                )
-                reports.append(report)
+        devices = [self._device] if self._device.type == "cuda" else []
+        with ExitStack() as stack:
+            stack.callback(self.model.train, was_training)
+            stack.enter_context(cpu_threads(recipe.threads))
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+            width = max(int(source.lengths.max()) for source in self._sources)
+            stack.enter_context(self._forward.dropping_tokens(width))
+            loader = stack.enter_context(_Loader(self._load))
+            if self.step == 0:
+                self._validate()
+            while self.step < recipe.steps:
+                began = time.perf_counter()
+                batch = self._next_batch()
+                micros = loader.take(batch)
+                wait = time.perf_counter() - began
+                waited += wait
+                report, verdict = self._one_step(micros, batch, began, wait)
+                if verdict.action == "roll_back" and snapshot is not None:
+                    self._roll_back(snapshot)
+                    continue
+                self.reports.append(report)
+                if self.step % self._validate_every == 0 or self.step == recipe.steps:
+                    self._validate()
                 if on_step is not None:
                     on_step(report)
-    finally:
-        model.train(was_training)
-    seconds = time.perf_counter() - started
-    return TrainingSummary(
-        steps=recipe.steps,
-        tokens_seen=tokens_seen,
-        epochs=recipe.steps * recipe.batch_size / len(sequences),
-        first_loss=reports[0].loss,
-        final_loss=reports[-1].loss,
-        smallest_effective_sample_size=min(report.effective_sample_size for report in reports),
-        seconds=seconds,
-        tokens_per_second=tokens_seen / seconds,
-        device=str(device),
-    )
-
-
-def _losses(
-    model: torch.nn.Module, input_ids: Tensor, mask: Tensor, step: int, recipe: TrainingRecipe
-) -> tuple[float, Tensor, Tensor]:
-    """Unweighted loss, weighted loss (with gradient) and weights ``[b]`` of one batch."""
-    autocast = torch.autocast(
-        input_ids.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
-    )
-    with autocast:
-        logits = next_token_logits(model, input_ids)
-    losses = sample_losses(token_losses(logits, input_ids, ~mask), mask)
-    loss = float(losses.detach().mean())
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"step {step}: the loss is {loss} (learning rate {learning_rate_at(step, recipe):g})"
+                if save is not None and save_every and self.step % save_every == 0:
+                    save(self.state())
+                if snapshot is not None and self.step % recipe.snapshot_every == 0:
+                    snapshot = self.state()
+        seconds = time.perf_counter() - started
+        return TrainingSummary(
+            steps=self.step,
+            tokens_seen=self._tokens_seen,
+            epochs=self._position * recipe.batch_size / sum(map(len, self._sources)),
+            first_loss=self.reports[0].loss,
+            final_loss=self.reports[-1].loss,
+            smallest_effective_sample_size=min(r.effective_sample_size for r in self.reports),
+            seconds=seconds,
+            tokens_per_second=(self._tokens_seen - seen_before) / max(seconds, 1e-9),
+            device=str(self._device),
+            data_wait_seconds=waited,
+            skipped_steps=self._skipped,
+            rolled_back=self._rolled_back,
+            resumed=self._resumed,
         )
-    warm = step > recipe.reweighting_warmup_steps
-    weights = sample_weights(losses, recipe.strategy if warm else "uniform", recipe.temperature)
-    return loss, weighted_mean(losses, weights), weights
 
-
-def _update(
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loss: Tensor,
-    step: int,
-    recipe: TrainingRecipe,
-) -> float:
-    """One optimiser step; returns the gradient norm before clipping."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip))
-    if not math.isfinite(norm):
-        raise FloatingPointError(f"step {step}: the gradient norm is {norm}")
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate_at(step, recipe)
-    optimizer.step()
-    return norm
-
-
-def _adamw(model: torch.nn.Module, recipe: TrainingRecipe) -> torch.optim.AdamW:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas)
-
-
-def _scored_mask(
-    scored: NDArray[np.bool_] | None, rows: NDArray[np.int64], input_ids: Tensor
-) -> Tensor:
-    if scored is None:
-        return torch.ones_like(input_ids, dtype=torch.bool)
-    return torch.from_numpy(scored[rows].astype(np.bool_)).to(input_ids.device)
-
-
-def _check(
-    model: torch.nn.Module,
-    sequences: NDArray[np.integer[Any]],
-    scored: NDArray[np.bool_] | None,
-) -> None:
-    if sequences.ndim != 2 or not np.issubdtype(sequences.dtype, np.integer):
-        raise ValueError(
-            f"sequences must be integers [n, t], got {sequences.dtype} {sequences.shape}"
+    def state(self) -> TrainingState:
+        """What the rest depends on; copied, so that going on does not change it."""
+        model, optimizer = self._optimizer.state(self._forward)
+        return TrainingState(
+            step=self.step,
+            position=self._position,
+            tokens_seen=self._tokens_seen,
+            workers=self._ranks.size,
+            settings=self.recipe.settings(),
+            data=self._data,
+            model=model,
+            optimizer=optimizer,
+            extras=self._forward.state(),
+            spikes=self._spikes.to_dict(),
+            reports=list(self.reports),
+            validation=list(self.validation),
         )
-    if sequences.shape[0] < 1 or sequences.shape[1] < 2:
-        raise ValueError(
-            f"sequences {sequences.shape}: at least one row of at least two tokens is needed"
-        )
-    # An id outside the vocabulary is a clear error on a CPU but an abort of the process on a GPU.
-    vocab_size = getattr(getattr(model, "config", None), "vocab_size", math.inf)
-    lowest, highest = int(sequences.min()), int(sequences.max())
-    if lowest < 0 or highest >= vocab_size:
-        raise ValueError(f"token ids {lowest} to {highest} for a vocabulary of {vocab_size}")
-    if scored is not None:
-        if scored.shape != sequences.shape or scored.dtype != np.bool_:
-            raise ValueError(
-                f"scored must be boolean {sequences.shape}, got {scored.dtype} {scored.shape}"
+
+    def validated_at(self, step: int) -> Mapping[str, float]:
+        """The losses that were measured after a step, by name."""
+        return next((p.losses for p in reversed(self.validation) if p.step == step), {})
+
+    def memory(self) -> int:
+        """The most bytes that this process has had in use: on the GPU, or of the machine."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def utilisation(self) -> Callable[[float], float] | None:
+        """From tokens a second of all ranks to the share of the devices' peak (MFU).
+
+        None where no peak is known, as for a CPU.
+        """
+        peak = device_peak_flops(self._device)
+        if peak is None:
+            return None
+        width = max(int(source.lengths.max()) for source in self._sources)
+        flops = token_flops(self.model, width).total
+        devices = self._ranks.size
+
+        def share(tokens_per_second: float) -> float:
+            found = model_flops_utilization(tokens_per_second, flops, peak, devices)
+            return found or 0.0
+
+        return share
+
+    def go_on_from(self, state: TrainingState) -> None:
+        """Take up where a state was made, with as many workers as there are now.
+
+        Raises:
+            OtherRun: it was made by another recipe, or on other data.
+        """
+        differs = self.recipe.differs_from(dict(state.settings))
+        differs += [
+            f"{name} of the data is {self._data[name]} here and {state.data.get(name)} there"
+            for name in self._data
+            if self._data[name] != state.data.get(name)
+        ]
+        if differs:
+            raise OtherRun(
+                "the checkpoint is of another run: " + "; ".join(differs)
+                + ". Start without it, or with the settings that it was made with"
+            )  # fmt: skip
+        self._restore(state)
+        told = [f"went on from step {state.step} of {self.recipe.steps}"]
+        if state.workers != self._ranks.size:
+            told.append(
+                f"{state.workers} workers before, {self._ranks.size} now: the order of the data "
+                "is the same"
             )
-        unscored = np.flatnonzero(~scored[:, 1:].any(axis=1))
-        if unscored.size:
-            raise ValueError(f"row {unscored[0]} has no scored token ({unscored.size} such rows)")
+        self._resumed = tuple(told)
+
+    def _restore(self, state: TrainingState) -> None:
+        self._optimizer.restore(self._forward, state.model, state.optimizer)
+        self._forward.restore(state.extras)
+        self._spikes = SpikeState.from_dict(dict(state.spikes))
+        self.step, self._position = state.step, state.position
+        self._tokens_seen = state.tokens_seen
+        self.reports = list(state.reports)
+        self.validation = list(state.validation)
+
+    def _roll_back(self, snapshot: TrainingState) -> None:
+        """Back to the snapshot, but without the batches of the spike."""
+        after = self._spikes
+        self._restore(snapshot)
+        self._spikes = after.rolled_back(self._spikes)
+        self._rolled_back += 1
+
+    def _next_batch(self) -> int:
+        """The number of the next batch of the data, from 1."""
+        batch = self._position + 1
+        while batch in self._spikes.left_out:
+            batch += 1
+        return batch
+
+    def _validate(self) -> None:
+        """Measure the losses of what is held out, in nats per token."""
+        if not self._held_out:
+            return
+        losses = {
+            name: self._forward.loss_of(rows, VALIDATION_ROWS, self.recipe.batch_size)
+            for name, rows in self._held_out.items()
+        }
+        self.validation.append(ValidationPoint(self.step, losses))
+
+    def _load(self, batch: int) -> list[MicroBatch]:
+        """This rank's micro-batches of a batch, on the device."""
+        sources, rows = self._order.rows(batch)
+        return micro_batches(
+            self._sources,
+            sources,
+            rows,
+            self._mine,
+            self.recipe.micro_batches,
+            self._device,
+            documents_apart=self.recipe.documents_apart,
+        )
+
+    def _one_step(
+        self, micros: list[MicroBatch], batch: int, began: float, wait: float
+    ) -> tuple[StepReport, Verdict]:
+        """One optimiser step on one batch, and whether its update was applied."""
+        recipe, step = self.recipe, self.step + 1
+        self._forward.begin_step(step)
+        losses = _StepLosses(self, micros, step)
+        self._optimizer.zero_grad()
+        if self._optimizer.sharded:
+            for number in range(len(micros)):
+                losses.backward(number)
+        else:
+            add_as_tree(losses.backward, range(len(micros)), self._optimizer.parameters)
+            self._ranks.sum_gradients(self._optimizer.parameters)
+        plain, weighted, weights, selected, tokens = losses.totals()
+        norm = self._optimizer.clip(recipe.gradient_clip)
+        self._spikes, verdict = judge_step(self._spike_rule, self._spikes, batch, plain, norm)
+        if verdict.action == "stop":
+            self._optimizer.zero_grad()
+            raise FloatingPointError(
+                f"step {step}: {verdict.reason.partition(': ')[2]} (learning rate "
+                f"{learning_rate_at(step, recipe):g}, batch {batch} of the data)"
+            )
+        if verdict.action == "go_on":
+            self._optimizer.step(learning_rate_at(step, recipe))
+            self._forward.end_step(losses.targets(), losses.scored)
+        else:
+            self._optimizer.zero_grad()
+            self._skipped += verdict.action == "skip"
+        self.step, self._position = step, batch
+        self._tokens_seen += tokens
+        report = StepReport(
+            step=step,
+            loss=plain,
+            weighted_loss=weighted,
+            learning_rate=learning_rate_at(step, recipe),
+            gradient_norm=norm,
+            tokens_seen=self._tokens_seen,
+            effective_sample_size=effective_sample_size(weights),
+            tokens_per_second=tokens / max(time.perf_counter() - began, 1e-9),
+            selected_share=selected,
+            data_wait_seconds=wait,
+            skipped=verdict.action != "go_on",
+        )
+        return report, verdict
+
+
+class _StepLosses:
+    """Losses of this rank's micro-batches of one step, and their share of the gradient."""
+
+    def __init__(self, training: Training, micros: list[MicroBatch], step: int) -> None:
+        recipe = training.recipe
+        self._forward, self._ranks = training._forward, training._ranks
+        self._recipe, self._micros, self._step = recipe, micros, step
+        self._first = training._mine[0]
+        self.scored = self._ranks.gathered(torch.cat([micro.scored for micro in micros]))
+        self._kept: TokenLosses | None = None
+        self._sample_losses: list[tuple[Tensor, Tensor]] = []
+        if follows_losses(recipe, step):
+            self._weights = self._by_losses()
+        else:
+            self._weights = plain_weights(recipe, self.scored, torch.float32)
+
+    def targets(self) -> Tensor | None:
+        """The targets of the whole batch, where something remembers them."""
+        if not self._forward.remembers_targets:
+            return None
+        return self._ranks.gathered(torch.cat([micro.targets for micro in self._micros]))
+
+    def backward(self, number: int) -> None:
+        """Add the gradients of one micro-batch to those of the parameters."""
+        micro = self._micros[number]
+        losses = self._kept if self._kept is not None else self._pass(number)
+        size, batch = len(micro.scored), len(self.scored)
+        weights = self._weights.share((self._first + number) * size, size)
+        trained = _sample_means(losses.trained, weights.tokens)
+        # Divided by 1/n as it is rounded: a uniform weight gives the factor exactly 1.
+        uniform = torch.full_like(weights.samples, 1.0 / batch)
+        loss = (trained * (weights.samples / uniform)).sum() / batch
+        (loss * self._forward.loss_factor).backward()  # type: ignore[no-untyped-call]
+        plain = _sample_means(losses.plain.detach(), micro.scored.to(losses.plain.dtype))
+        self._sample_losses.append((plain, trained.detach()))
+
+    def totals(self) -> tuple[float, float, Tensor, float, int]:
+        """Plain loss, weighted loss, weights of the samples, share of tokens selected, tokens."""
+        plain, trained = (
+            self._ranks.gathered(torch.cat(parts))
+            for parts in zip(*self._sample_losses, strict=True)
+        )
+        batch, tokens = len(plain), int(self.scored.sum())
+        alike = plain_weights(self._recipe, self.scored, plain.dtype).samples
+        uniform = torch.full_like(alike, 1.0 / batch)
+        loss, weighted = (
+            float((values * (weights / uniform)).sum() / batch)
+            for values, weights in ((plain, alike), (trained, self._weights.samples))
+        )
+        selected = int((self._weights.tokens > 0).sum()) / max(1, tokens)
+        return loss, weighted, self._weights.samples, selected, tokens
+
+    def _by_losses(self) -> BatchWeights:
+        """Weights from the losses of the whole optimiser batch.
+
+        One micro-batch a rank is passed once: its graph waits for the weights. More of them are
+        passed first without a graph, which takes a third more time and the memory of one.
+        """
+        with torch.set_grad_enabled(len(self._micros) == 1):
+            found = [self._pass(number) for number in range(len(self._micros))]
+        if len(found) == 1:
+            self._kept = found[0]
+        losses = self._gathered([each.plain.detach() for each in found])
+        if losses is None or not bool(torch.isfinite(losses).all()):
+            # The step will be told of; no weight could be computed.
+            return plain_weights(self._recipe, self.scored, torch.float32)
+        return batch_weights(
+            self._recipe,
+            self._step,
+            losses,
+            self.scored,
+            history_losses=self._gathered(
+                [self._forward.history_losses(micro) for micro in self._micros]
+            ),
+            attention=self._gathered([each.attention for each in found]),
+        )
+
+    def _gathered(self, parts: Sequence[Tensor | None]) -> Tensor | None:
+        there = [part for part in parts if part is not None]
+        return self._ranks.gathered(torch.cat(there)) if len(there) == len(parts) else None
+
+    def _pass(self, number: int) -> TokenLosses:
+        losses: TokenLosses = self._forward(self._micros[number], self._first + number)
+        return losses
+
+
+def _sample_means(losses: Tensor, factors: Tensor) -> Tensor:
+    """[b]: mean of each sample over its factors; 0 where they are all 0."""
+    # Not a product alone: an infinite loss where nothing counts must not become NaN.
+    total = (losses * factors).masked_fill(factors == 0, 0.0).sum(dim=1)
+    factors_total = factors.sum(dim=1)
+    return total / torch.where(factors_total > 0, factors_total, torch.ones_like(factors_total))
+
+
+class _Loader:
+    """Loads the micro-batches of the next batch while one is computed."""
+
+    def __init__(self, load: Callable[[int], list[MicroBatch]]) -> None:
+        self._load = load
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="data")
+        self._next: tuple[int, Future[list[MicroBatch]]] | None = None
+
+    def __enter__(self) -> _Loader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def take(self, batch: int) -> list[MicroBatch]:
+        if self._next is not None and self._next[0] == batch:
+            micros = self._next[1].result()
+        else:
+            micros = self._thread.submit(self._load, batch).result()
+        self._next = (batch + 1, self._thread.submit(self._load, batch + 1))
+        return micros

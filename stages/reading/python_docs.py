@@ -1,4 +1,4 @@
-"""Prose that every machine has: the documentation in the running Python and its packages."""
+"""Text that every machine has: documentation and code of the running Python and its packages."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from stages.reading.source import Source
 # The corpus must not change when tokenmill itself does.
 LEFT_OUT = frozenset({"tokenmill"})
 TEST_FOLDERS = frozenset({"test", "tests", "testing", "idle_test", "__pycache__", "site-packages"})
+TOPICS = "pydoc_data/topics.py"
 
 
 class PythonDocsSource(Source):
@@ -26,13 +27,16 @@ class PythonDocsSource(Source):
     so that a small corpus is a varied one.
     """
 
+    scheme = "python-docs"
+    endings: tuple[str, ...] = (".py", "/METADATA")
+
     def _files(self) -> dict[str, Path]:
-        wanted = self.url.removeprefix("python-docs://").strip("/")
+        wanted = self.url.removeprefix(f"{self.scheme}://").strip("/")
         names = {name.strip().replace("_", "-").lower() for name in wanted.split(",") if name}
         libraries: dict[str, Iterable[tuple[str, Path]]] = {"stdlib": _standard_library()}
         for name, folder in _installed().items():
             if name not in LEFT_OUT:
-                libraries[name] = _package_files(name, folder)
+                libraries[name] = _package_files(name, folder, self.endings)
         missing = names - libraries.keys()
         if missing:
             raise ValueError(
@@ -40,7 +44,8 @@ class PythonDocsSource(Source):
             )
         chosen = [files for name, files in libraries.items() if not names or name in names]
         turns = (file for turn in itertools.zip_longest(*chosen) for file in turn if file)
-        return dict(sorted(itertools.islice(turns, self.max_files)))
+        files = itertools.islice(turns, self.max_files)
+        return {f"{self.scheme}://{place}": path for place, path in sorted(files)}
 
     def hashes(self) -> Mapping[str, str]:
         files = self._files()
@@ -54,11 +59,31 @@ class PythonDocsSource(Source):
             text = path.read_text(encoding="utf-8", errors="replace")
             if path.name == "METADATA":
                 yield Read(address, text.partition("\n\n")[2], address, "eng_Latn")
-            elif address.endswith("pydoc_data/topics.py"):
+            elif address.endswith(TOPICS):
                 for topic, body in _help_topics(text).items():
                     yield Read(f"{address}#{topic}", body, address, "eng_Latn")
             else:
                 yield Read(address, python_prose(text), address, "eng_Latn")
+
+
+class PythonCodeSource(PythonDocsSource):
+    """Code that every machine has: the modules of Python's library and packages, nothing said.
+
+    Docstrings and comments are left out, so that `python-docs://` and this source share no text: a
+    language to the one is not a language to the other. A file that does not parse is empty.
+    """
+
+    scheme = "python-code"
+    endings = (".py",)
+
+    def documents(self) -> Iterator[Read]:
+        from operators.corpus.python_code import python_code
+
+        for address, path in self._files().items():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            # The help topics are one long string of prose.
+            code = "" if address.endswith(TOPICS) else python_code(text)
+            yield Read(address, code, address, "zxx")
 
 
 def _standard_library() -> Iterator[tuple[str, Path]]:
@@ -68,7 +93,7 @@ def _standard_library() -> Iterator[tuple[str, Path]]:
         for name in sorted(files):
             if name.endswith(".py"):
                 path = Path(folder, name)
-                yield f"python-docs://stdlib/{path.relative_to(root).as_posix()}", path
+                yield f"stdlib/{path.relative_to(root).as_posix()}", path
 
 
 def _installed() -> dict[str, Path]:
@@ -85,16 +110,16 @@ def _installed() -> dict[str, Path]:
     return dict(sorted(folders.items()))
 
 
-def _package_files(name: str, folder: Path) -> Iterator[tuple[str, Path]]:
+def _package_files(name: str, folder: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
     record = folder / "RECORD"
     lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
     for file in sorted({line.split(",")[0] for line in lines}):
-        if not file.endswith((".py", "/METADATA")) or file.startswith(("..", "/", '"')):
+        if not file.endswith(endings) or file.startswith(("..", "/", '"')):
             continue
         if TEST_FOLDERS.isdisjoint(file.split("/")):
             path = folder.parent / file
             if path.is_file():
-                yield f"python-docs://{name}/{file}", path
+                yield f"{name}/{file}", path
 
 
 def _help_topics(source: str) -> dict[str, str]:

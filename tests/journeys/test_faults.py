@@ -236,18 +236,25 @@ def test_a_poison_row_among_a_hundred_thousand_is_set_aside_and_told(tmp_path: P
     assert "this row is poison" in run.data.tags["mlflow.note.content"]
 
 
+def processes_of(project: Project) -> dict[int, str]:
+    """The command lines of all processes that work on the store of a project, by their ids."""
+    mark = f"TOKENMILL_STORE={project.store}".encode()
+    found = {}
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and mark in (folder / "environ").read_bytes().split(b"\0"):
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(folder.name)] = line
+        except (OSError, ValueError):
+            continue
+    return found
+
+
 def wait_for_the_end_of_all_processes(project: Project) -> None:
     """Workers of a driver that was killed end by themselves."""
-    mark = f"TOKENMILL_STORE={project.store}".encode()
     deadline = time.monotonic() + 60
-    left: list[str] = ["?"]
+    left = ["?"]
     while left and time.monotonic() < deadline:
-        left = []
-        for folder in Path("/proc").iterdir():
-            try:
-                if folder.name.isdigit() and mark in (folder / "environ").read_bytes().split(b"\0"):
-                    left.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except (OSError, ValueError):
-                continue
+        left = list(processes_of(project).values())
         time.sleep(0.2)
     assert not left, "processes outlived the driver: " + "; ".join(left)

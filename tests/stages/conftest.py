@@ -5,9 +5,14 @@ shard, a folder where a kind is files, and that no row of a conserving stage get
 """
 
 import itertools
+import multiprocessing
+import multiprocessing.connection
 import random
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -99,12 +104,94 @@ class MemoryShuffled:
         yield from self.shards
 
 
-class MemoryContext:
-    """A `Context` that remembers what it was told, and shuffles step by step."""
+class FolderCheckpoints:
+    """`Checkpoints` in a local folder; what a test hands to a second run is found by it."""
 
-    def __init__(self, inputs=None):
+    def __init__(self, folder):
+        self._folder = Path(folder)
+        self._folder.mkdir(exist_ok=True)
+
+    @property
+    def steps(self):
+        return sorted(int(path.name) for path in self._folder.iterdir())
+
+    def save(self, step, folder):
+        assert any(folder.iterdir()), "a checkpoint without files"
+        shutil.rmtree(self._folder / str(step), ignore_errors=True)
+        (self._folder / str(step)).mkdir()
+        for path in list(folder.iterdir()):
+            path.rename(self._folder / str(step) / path.name)
+
+    def latest(self):
+        return (self.steps[-1], self._folder / str(self.steps[-1])) if self.steps else None
+
+    def keep(self, steps):
+        for step in set(self.steps) - set(steps):
+            shutil.rmtree(self._folder / str(step))
+
+
+class MemoryContext:
+    """A `Context` that remembers what it was told, shuffles step by step, and forks for a team."""
+
+    def __init__(self, inputs=None, checkpoints=None):
         self.inputs = inputs or {}
         self.metrics, self.curves, self.counts, self.figures = {}, {}, {}, {}
+        self._checkpoints = checkpoints
+
+    def checkpoints(self):
+        if self._checkpoints is None:
+            self._checkpoints = FolderCheckpoints(tempfile.mkdtemp())
+        return self._checkpoints
+
+    def team(self, step, size):
+        assert 1 <= size <= step.__self__.workers(), "the stage's workers() says otherwise"
+        copied = type(step.__self__)(step.__self__.config)  # what `run` has set is not there
+        method = getattr(copied, step.__name__)
+        if size == 1:
+            return method(0, 1, self.inputs, self)
+        self.checkpoints()
+        forking = multiprocessing.get_context("fork")
+        with tempfile.TemporaryDirectory() as folder:
+            ends = [forking.Pipe(duplex=False) for _ in range(size)]
+            ranks = [
+                forking.Process(
+                    target=self._rank, args=(method, rank, size, f"{folder}/store", ends[rank][1])
+                )
+                for rank in range(size)
+            ]
+            for process in ranks:
+                process.start()
+            told = [None] * size
+            waiting = {end: rank for rank, (end, _) in enumerate(ends)}
+            while waiting:
+                for end in multiprocessing.connection.wait(list(waiting)):
+                    rank = waiting.pop(end)
+                    told[rank] = end.recv()
+                    if isinstance(told[rank], BaseException):
+                        for process in ranks:
+                            process.kill()
+                        raise told[rank]
+            for process in ranks:
+                process.join()
+        value, tellings = told[0]
+        for name, telling in tellings.items():
+            getattr(self, name).update(telling)
+        return value
+
+    def _rank(self, method, rank, size, store, end):
+        import torch.distributed as dist
+
+        context = MemoryContext(self.inputs, self._checkpoints)
+        context.counts, context.curves = dict(self.counts), dict(self.curves)
+        try:
+            dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=size)
+            value = method(rank, size, self.inputs, context)
+            dist.destroy_process_group()
+        except Exception as error:  # noqa: BLE001 - it goes home, whatever it is
+            end.send(error)
+            return
+        tellings = ("metrics", "curves", "counts", "figures")
+        end.send((value, {name: getattr(context, name) for name in tellings}) if rank == 0 else ())
 
     def shuffle(self, rows, split, by, gather, *, partitions=None, outputs=None):
         given = rows if isinstance(rows, list) else [rows]
@@ -168,9 +255,12 @@ def _own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def run_stage(tmp_path_factory):
-    """`run_stage(Stage, inputs, **settings)` -> `Ran`; a `RowStage` is run shard by shard."""
+    """`run_stage(Stage, inputs, **settings)` -> `Ran`; a `RowStage` is run shard by shard.
 
-    def run(stage_class, inputs=None, **settings):
+    `checkpoints` (see the fixture of that name) are found again by a later run that is given them.
+    """
+
+    def run(stage_class, inputs=None, *, checkpoints=None, **settings):
         inputs = dict(inputs or {})
         stage = stage_class(stage_class.Config(**settings))
         folder = tmp_path_factory.mktemp("outputs")
@@ -178,7 +268,7 @@ def run_stage(tmp_path_factory):
             name: MemorySink(output.kind, folder / name)
             for name, output in stage_class.outputs.items()
         }
-        context = MemoryContext(inputs)
+        context = MemoryContext(inputs, checkpoints)
         if isinstance(stage, RowStage):
             first = inputs.pop(next(iter(stage_class.inputs)))
             stage.prepare(inputs)
@@ -199,6 +289,12 @@ def run_stage(tmp_path_factory):
         return ran
 
     return run
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """Checkpoints that outlive a run, with their `steps`."""
+    return FolderCheckpoints(tmp_path / "checkpoints")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """editing.resample: what is edited is told exactly, and nothing else is touched."""
 
+import pyarrow as pa
 import pytest
 
 from stages.editing import Resample
@@ -112,19 +113,100 @@ def test_a_sequence_longer_than_the_priors_context_is_read_in_windows(
 
     inputs = {"documents": sayings, "tokenizer": tokenizer}
     long = run_stage(Encode, inputs, sequence_length=40)["tokens"]
-    from operators.editing import resampling
+    from operators.editing import prior_passes
 
     lengths = set()
-    real = resampling.next_token_logits
+    real = prior_passes.next_token_logits
 
     def watched(model, input_ids):
         lengths.add(input_ids.shape[1])
         return real(model, input_ids)
 
-    monkeypatch.setattr(resampling, "next_token_logits", watched)
+    monkeypatch.setattr(prior_passes, "next_token_logits", watched)
     ran = resample(long)
     assert max(lengths) == 16, "the prior was trained on 16 tokens"
     assert max(edit["position"] for row in ran.rows() for edit in row["edits"]) > 16
+
+
+# Dropping, protected spans, rows of many lengths.
+
+
+def without_dropped(before, edits):
+    gone = {edit["position"] for edit in edits if edit["after"] == -1}
+    drawn = {edit["position"]: edit["after"] for edit in edits if edit["after"] != -1}
+    return [drawn.get(n, token) for n, token in enumerate(before) if n not in gone]
+
+
+def test_dropped_tokens_are_told_and_shorten_their_row(resample, tokens, end_of_text):
+    ran = resample(tokens, drop_below=0.1)
+    dropped = 0
+    for before, after in zip(tokens.table().to_pylist(), ran.rows(), strict=True):
+        assert after["tokens"] == without_dropped(before["tokens"], after["edits"])
+        assert after["tokens"][0] == before["tokens"][0]
+        assert after["documents"] == before["documents"]
+        # A piece begins with its end-of-text token still, but where it was cut or at the row's end.
+        for start, earlier in zip(after["starts"], before["starts"], strict=True):
+            assert after["tokens"][start : start + 1] == before["tokens"][
+                earlier : earlier + 1
+            ] or (before["tokens"][earlier] != end_of_text)
+        dropped += sum(edit["after"] == -1 for edit in after["edits"])
+    assert ran.context.counts["dropped"] == dropped > 20
+    assert ran.context.metrics["dropped_share"] == dropped / ran.context.counts["tokens"]
+
+
+def test_filtering_drops_only_and_a_second_round_takes_rows_of_many_lengths(resample, tokens):
+    filtered = resample(tokens, threshold=1.01, drop_below=0.1)
+    assert {edit["after"] for row in filtered.rows() for edit in row["edits"]} == {-1}
+    assert len({len(row["tokens"]) for row in filtered.rows()}) > 2
+    again = resample(filtered["tokens"])
+    lengths = [len(row["tokens"]) for row in filtered.rows()]
+    assert [len(row["tokens"]) for row in again.rows()] == lengths
+    assert again.context.counts["tokens"] == sum(lengths)
+    assert again.context.counts["changed"] > 0
+    assert resample(filtered["tokens"].in_shards_of(3)).rows() == again.rows()
+
+
+def test_protected_spans_are_eligible_but_never_drawn(resample, tokens, edited, tokenizer):
+    opened = load_tokenizer(tokenizer)
+    ran = resample(tokens, protected=["names", "[Tt]he"])
+    assert ran.context.counts["eligible"] == edited.context.counts["eligible"]
+    assert ran.context.counts["drawn"] < edited.context.counts["drawn"]
+    for row in ran.rows():
+        assert all(opened.tokens[edit["before"]].strip() != b"the" for edit in row["edits"])
+    free = {(row["id"], edit["position"]): edit for row in edited.rows() for edit in row["edits"]}
+    for row in ran.rows():
+        for edit in row["edits"]:
+            assert free[row["id"], edit["position"]] == edit, "another draw changed"
+
+
+def test_a_flag_for_each_token_goes_along(resample, tokens):
+    flags = [[n % 2 == 0 for n in range(16)]] * tokens.rows
+    flagged = tokens.table().append_column("scored", pa.array(flags, pa.list_(pa.bool_())))
+    ran = resample(type(tokens)(tokens.kind, [flagged]), drop_below=0.1)
+    for row in ran.rows():
+        gone = {edit["position"] for edit in row["edits"] if edit["after"] == -1}
+        assert row["scored"] == [n % 2 == 0 for n in range(16) if n not in gone]
+
+
+@pytest.mark.parametrize("name", ["inputs", "reference_losses"])
+def test_what_would_no_longer_fit_is_refused(resample, tokens, name):
+    values = pa.array([[1] * 16] * tokens.rows, pa.list_(pa.int32()))
+    stale = type(tokens)(tokens.kind, [tokens.table().append_column(name, values)])
+    with pytest.raises(ValueError, match=f'column "{name}"'):
+        resample(stale)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"drop_below": 0.5}, "above the threshold 0.2"),
+        ({"protected": ["("]}, "nor a regex"),
+        ({"sampling": "beam"}, "sampling"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Resample.Config(**{**SETTINGS, **settings})
 
 
 def test_a_shard_without_rows_stays_one(resample, artifact):

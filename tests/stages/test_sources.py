@@ -362,6 +362,26 @@ def test_tests_of_packages_are_no_part_of_the_corpus():
     assert not [address for address in source._files() if "/tests/" in address]
 
 
+def test_the_code_of_the_standard_library_has_none_of_its_prose(read):
+    code = {row["source"]: row for row in read("python-code://stdlib", max_files=12)}
+    prose = {row["source"]: row for row in read("python-docs://stdlib", max_files=12)}
+    assert {source.replace("code", "docs", 1) for source in code} == prose.keys()
+    assert {row["language"] for row in code.values()} == {"zxx"}
+    address = next(source for source in code if source.endswith("/_collections_abc.py"))
+    assert "import sys" in code[address]["text"]
+    assert "Abstract Base Classes (ABCs) for collections" not in code[address]["text"]
+    assert "#" not in code[address]["text"]
+
+
+def test_help_topics_and_readmes_are_no_code():
+    source = open_source("python-code://stdlib", Columns())
+    topics = "python-code://stdlib/pydoc_data/topics.py"
+    files = {topics: source._files()[topics]}
+    source._files = lambda: files
+    assert [document.text for document in source.documents()] == [""]
+    assert all(address.endswith(".py") for address in addresses("python-code://numpy", 2000))
+
+
 # --- hashes ---------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from pydantic import ValidationError
@@ -211,3 +212,55 @@ def test_sequences_beyond_the_models_context_are_refused(go_on, run_stage, sayin
     long = run_stage(Encode, inputs, sequence_length=40)["tokens"]
     with pytest.raises(ValueError, match=r"sequences have 40 tokens.*sees 16"):
         go_on(long)
+
+
+# --- what the model sees, and what is wrong -------------------------------------------------------
+
+
+def with_column(tokens, name, values, kind):
+    """The same rows with another column."""
+    table = tokens.table().append_column(name, pa.array(values, pa.list_(kind)))
+    return type(tokens)("tokens", [table])
+
+
+def test_a_mask_behind_the_vocabulary_gets_a_row_and_is_never_generated(
+    run_stage, tokens, tokenizer, tiny_model
+):
+    from transformers import AutoModelForCausalLM
+
+    from stages.tokenizer_files import load_tokenizer
+
+    mask = len(load_tokenizer(tokenizer).tokens)
+    seen = [
+        [mask if place % 5 == 2 else token for place, token in enumerate(row)]
+        for row in tokens.table().column("tokens").to_pylist()
+    ]
+    masked = with_column(tokens, "inputs", seen, pa.int32())
+    settings = {**tiny_model, "steps": 4}
+    ran = run_stage(LanguageModel, {"tokens": masked, "tokenizer": tokenizer}, **settings)
+    model = AutoModelForCausalLM.from_pretrained(str(ran["model"].folder()))
+    assert model.config.vocab_size == mask + 1
+    assert model.generation_config.suppress_tokens == [mask]
+    # A model that was trained without masks gets the row when it goes on with them.
+    plain = run_stage(LanguageModel, {"tokens": tokens, "tokenizer": tokenizer}, **settings)
+    given = {"tokens": masked, "tokenizer": tokenizer, "model": plain["model"]}
+    on = run_stage(LanguageModel, given, **{**settings, "hidden_size": 16})
+    model = AutoModelForCausalLM.from_pretrained(str(on["model"].folder()))
+    assert model.config.vocab_size == mask + 1
+
+
+def test_rows_with_all_labels_masked_are_named(run_stage, tokens, tokenizer, tiny_model):
+    scored = [[row != 3] * 16 for row in range(tokens.rows)]
+    given = {"tokens": with_column(tokens, "scored", scored, pa.bool_()), "tokenizer": tokenizer}
+    with pytest.raises(ValueError, match=r"row 3 has no scored token.*all its labels are masked"):
+        run_stage(LanguageModel, given, **tiny_model)
+
+
+def test_sequences_of_different_lengths_may_be_padded(run_stage, artifact, tokenizer, tiny_model):
+    rows = [{"id": f"d:{n}", "tokens": list(range(3, 3 + n)), "documents": ["d"], "starts": [0],
+             "edits": []} for n in (4, 5, 9)]  # fmt: skip
+    given = {"tokens": artifact("tokens", rows), "tokenizer": tokenizer}
+    ran = run_stage(
+        LanguageModel, given, **{**tiny_model, "steps": 3, "batch_size": 3, "pad": True}
+    )
+    assert ran.context.metrics["tokens_seen"] == 3 * (3 + 4 + 8)

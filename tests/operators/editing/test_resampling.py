@@ -60,6 +60,7 @@ def arrays(result):
         result.eligible,
         result.drawn,
         result.changed,
+        result.dropped,
         result.probabilities,
     ]
 
@@ -224,6 +225,129 @@ def test_more_candidates_than_tokens_are_all_tokens():
     assert set(np.unique(result.sequences)) == {0, 1}
 
 
+def test_how_many_rows_are_worked_on_at_a_time_changes_no_bit(llama, monkeypatch):
+    from operators.editing import prior_passes
+
+    sequences = np.random.default_rng(1).integers(0, VOCABULARY, (13, 16))
+    options = {**LLAMA, "never_drawn": [0], "drop_below": 0.03}
+    for sampling in ("candidates", "top_p"):
+        together = resample(llama, sequences, sampling=sampling, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(prior_passes, "_CPU_ELEMENTS", 5 * VOCABULARY)
+            apart = resample(llama, sequences, sampling=sampling, **options)
+        assert together.drawn.sum() > 10
+        for one, other in zip(arrays(together), arrays(apart), strict=True):
+            assert one.tobytes() == other.tobytes()
+
+
+# The other switches.
+
+
+def test_a_strict_threshold_leaves_out_what_is_exactly_on_it():
+    sequences = np.zeros((3, 6), dtype=np.int64)
+    assert not resample(Coin(), sequences, threshold=0.5, strict=True).eligible.any()
+    below = float(np.nextafter(np.float32(0.5), 0))
+    assert resample(Coin(), sequences, threshold=below, strict=True).eligible[:, 1:].all()
+
+
+@pytest.mark.parametrize("sampling", ["candidates", "top_k", "top_p", "rejection"])
+def test_every_sampling_keeps_what_is_below_the_threshold_and_what_is_protected(sampling):
+    sequences = np.array([[0, 5, 6, 7, 2, 3, 4, 9]] * 200)
+    protected = np.zeros(sequences.shape, dtype=bool)
+    protected[:, 3] = True
+    result = resample(
+        Successor(0.5), sequences, threshold=0.4, sampling=sampling, protected=protected,
+        candidates=4, top_p=1.0, temperature=2.0,
+    )  # fmt: skip
+    assert np.unique(np.nonzero(result.changed)[1]).tolist() == [2, 5, 6]
+
+
+def test_sampling_without_truncation_draws_as_all_candidates_do():
+    """Each with the same numbers, and so the same tokens."""
+    options = {"threshold": 0.2, "temperature": 1.7, "never_drawn": [3, 8]}
+    reference = resample(Successor(0.3), cycles(40, 30), candidates=VOCABULARY, **options)
+    for sampling, setting in (
+        ("top_k", {"candidates": VOCABULARY}),
+        ("top_p", {"top_p": 1.0}),
+        ("rejection", {"reject_below": 0.0}),
+    ):
+        result = resample(Successor(0.3), cycles(40, 30), sampling=sampling, **setting, **options)
+        assert np.array_equal(result.sequences, reference.sequences)
+        assert result.changed.any()
+
+
+@pytest.mark.parametrize(
+    ("sampling", "setting"),
+    [("top_k", {"candidates": 1}), ("top_p", {"top_p": 0.5}), ("rejection", {"reject_below": 0.1})],
+)
+def test_a_narrow_sampling_takes_the_most_probable_token_even_where_another_stood(
+    sampling, setting
+):
+    """Unlike "candidates", where the observed token is always among them."""
+    sequences = np.zeros((20, 9), dtype=np.int64)
+    result = resample(Successor(0.6), sequences, threshold=0.0, sampling=sampling, **setting)
+    assert (result.sequences[:, 1:] == 1).all()
+
+
+def test_improbable_tokens_are_dropped_and_told_apart_from_drawn_ones():
+    sequences = np.array([[0, 5, 6, 7, 2, 3, 4, 9]] * 50)  # 5, 2 and 9 follow another
+    result = resample(Successor(0.9), sequences, threshold=0.5, drop_below=0.05)
+    assert result.dropped.tolist() == [[False, True, False, False, True, False, False, True]] * 50
+    assert not (result.dropped & (result.drawn | result.eligible)).any()
+    assert np.array_equal(result.sequences[result.dropped], sequences[result.dropped])
+    without = resample(Successor(0.9), sequences, threshold=0.5)
+    assert np.array_equal(without.sequences, result.sequences)
+    assert not without.dropped.any()
+
+
+def test_a_token_exactly_on_the_threshold_of_dropping_stays():
+    sequences = np.zeros((3, 6), dtype=np.int64)
+    assert not resample(Coin(), sequences, threshold=1.01, drop_below=0.5).dropped.any()
+    above = float(np.nextafter(np.float32(0.5), 1))
+    result = resample(Coin(), sequences, threshold=1.01, drop_below=above)
+    assert result.dropped[:, 1:].all()
+    assert not result.dropped[:, 0].any()
+
+
+def test_filtering_drops_and_draws_nothing():
+    sequences = np.array([[0, 5, 6, 7, 2, 3, 4, 9]])
+    protected = sequences == 9
+    result = resample(
+        Successor(0.9), sequences, threshold=1.5, drop_below=0.05, protected=protected
+    )
+    assert np.flatnonzero(result.dropped).tolist() == [1, 4]
+    assert not result.eligible.any()
+    assert np.array_equal(result.sequences, sequences)
+
+
+class Narrow(torch.nn.Module):
+    """The model inside, with logits of a smaller float."""
+
+    def __init__(self, model, dtype):
+        super().__init__()
+        self.model, self.dtype = model, dtype
+
+    def forward(self, input_ids, use_cache):
+        logits = self.model(input_ids=input_ids, use_cache=use_cache).logits
+        return SimpleNamespace(logits=logits.to(self.dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("threshold", [0.05, 0.0907, 0.0909, 0.3])
+def test_probabilities_are_exact_where_they_decide(dtype, threshold):
+    """0.0909... is 1/11: float32 alone could fall on either side of a threshold beside it."""
+    narrow = Narrow(Successor(0.0909), dtype)
+    sequences = np.random.default_rng(0).integers(0, VOCABULARY, (30, 12))
+    result = resample(narrow, sequences, threshold=threshold, drop_below=0.04)
+    exact = resample(Narrow(narrow, torch.float64), sequences, threshold=threshold, drop_below=0.04)
+    for one, other in zip(arrays(result)[:-1], arrays(exact)[:-1], strict=True):
+        assert np.array_equal(one, other)
+    assert result.probabilities == pytest.approx(exact.probabilities, rel=1e-5, nan_ok=True)
+    assert np.array_equal(
+        result.probabilities[result.eligible], exact.probabilities[exact.eligible]
+    )
+
+
 # What it depends on.
 
 
@@ -325,13 +449,18 @@ def test_nothing_to_predict_is_a_copy_and_does_not_run_the_model(shape):
         ({"temperature": 0.0}, "temperature"),
         ({"row_ids": ["a", "b"]}, "3 rows need"),
         ({"row_ids": ["a", "b", "a"]}, "2 distinct"),
+        ({"sampling": "beam"}, "sampling"),
+        ({"sampling": "top_p", "top_p": 0.0}, "top_p"),
+        ({"sampling": "rejection", "reject_below": 2.0}, "reject_below"),
+        ({"drop_below": -0.1}, "drop_below"),
+        ({"drop_below": 0.6}, "no more than the threshold 0.5"),
         ({"protected": np.zeros((3, 4), dtype=bool)}, "protected"),
         ({"protected": np.zeros((3, 5), dtype=np.int8)}, "protected"),
     ],
 )
 def test_a_call_that_cannot_be_meant_is_named(options, message):
     with pytest.raises(ValueError, match=message):
-        resample(Untouchable(), cycles(3, 5), **options)
+        resample(Untouchable(), cycles(3, 5), **{"threshold": 0.5, **options})
 
 
 @pytest.mark.parametrize("sequences", [np.zeros(3, dtype=np.int64), np.zeros((1, 3))])

@@ -18,9 +18,10 @@ def test_every_batch_is_full_and_every_epoch_sees_every_row_once(rows, batch_siz
     assert all(sorted(epoch) == list(range(rows)) for epoch in stream)
 
 
-def test_the_order_is_the_generators_permutations_end_to_end():
-    generator = np.random.Generator(np.random.PCG64(11))
-    expected = np.concatenate([generator.permutation(7) for _ in range(3)])
+def test_the_order_is_the_permutation_of_each_epochs_generator_end_to_end():
+    # A generator an epoch: a place in the data is found without what comes before it.
+    generators = [np.random.Generator(np.random.PCG64([11, 0, epoch])) for epoch in range(3)]
+    expected = np.concatenate([generator.permutation(7) for generator in generators])
     assert np.concatenate(list(batch_rows(7, 3, 7, seed=11))).tolist() == expected.tolist()
 
 
