@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # Kept beside the last: one that was damaged while it was written has another before it.
 KEPT_CHECKPOINTS = 2
-VALIDATION_ROWS = 256
 
 
 class LanguageModel(Stage):
