@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Kept beside the last: one that was damaged while it was written has another before it.
 KEPT_CHECKPOINTS = 2
+LONGEST_UNSAVED = 500  # steps
 
 
 class LanguageModel(Stage):
@@ -113,7 +114,7 @@ class LanguageModel(Stage):
         watch = _Watch(self, training, context)
         for report in training.reports:  # of before, for the curves of this run
             watch.see(report)
-        every = config.checkpoint_every or max(1, config.steps // 10)
+        every = config.checkpoint_every or max(1, min(config.steps // 10, LONGEST_UNSAVED))
         saver = _Saver(checkpoints, None if found is None else found[0])
 
         def save(state: TrainingState) -> None:

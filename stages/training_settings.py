@@ -207,8 +207,8 @@ class MachineSettings(StageConfig):
     lora_alpha: float = Field(16.0, gt=0, description="LoRA: scale of the adapters")
     checkpoint_every: int | None = execution_field(
         None,
-        description="steps between checkpoints, from which a killed run goes on; default about "
-        "every tenth of the run",
+        description="steps between checkpoints, from which a killed run goes on; default a "
+        "tenth of the run, at most 500",
         why="training goes on from a checkpoint to the bit",
     )
     validate_every: int = Field(

@@ -144,7 +144,6 @@ class Training:
         )
         self._position = 0
         self._tokens_seen = 0
-        self._skipped = self._rolled_back = 0
         self._resumed: tuple[str, ...] = ()
         self._device = resolve_device(recipe.device)
         model.to(self._device)
@@ -179,7 +178,8 @@ class Training:
         Args:
             on_step: called after every step, in every process.
             save_every: steps between checkpoints; None saves none.
-            save: takes a checkpoint; called in every process, with what rank 0 is to keep.
+            save: takes a checkpoint; called in every process, with what rank 0 is to keep. Where
+                spikes roll back, that is the last snapshot, until the last step.
 
         Raises:
             FloatingPointError: a spike, where the recipe says to stop; names the step. The model
@@ -202,7 +202,7 @@ class Training:
             loader = stack.enter_context(_Loader(self._load))
             if self.step == 0:
                 self._validate()
-            while self.step < recipe.steps:
+            while not self._is_done():
                 began = time.perf_counter()
                 batch = self._next_batch()
                 micros = loader.take(batch)
@@ -217,10 +217,12 @@ class Training:
                     self._validate()
                 if on_step is not None:
                     on_step(report)
-                if save is not None and save_every and self.step % save_every == 0:
-                    save(self.state())
                 if snapshot is not None and self.step % recipe.snapshot_every == 0:
                     snapshot = self.state()
+                if save is not None and save_every and self.step % save_every == 0:
+                    # Where a spike goes back to must be the same after a stop: who goes on from a
+                    # snapshot goes back to that one.
+                    save(self.state() if snapshot is None or self._is_done() else snapshot)
         seconds = time.perf_counter() - started
         return TrainingSummary(
             steps=self.step,
@@ -233,8 +235,8 @@ class Training:
             tokens_per_second=(self._tokens_seen - seen_before) / max(seconds, 1e-9),
             device=str(self._device),
             data_wait_seconds=waited,
-            skipped_steps=self._skipped,
-            rolled_back=self._rolled_back,
+            skipped_steps=sum(report.skipped for report in self.reports),
+            rolled_back=self._spikes.spikes if recipe.on_spike == "roll_back" else 0,
             resumed=self._resumed,
         )
 
@@ -255,6 +257,9 @@ class Training:
             reports=list(self.reports),
             validation=list(self.validation),
         )
+
+    def _is_done(self) -> bool:
+        return self.step >= self.recipe.steps
 
     def validated_at(self, step: int) -> Mapping[str, float]:
         """The losses that were measured after a step, by name."""
@@ -324,7 +329,6 @@ class Training:
         after = self._spikes
         self._restore(snapshot)
         self._spikes = after.rolled_back(self._spikes)
-        self._rolled_back += 1
 
     def _next_batch(self) -> int:
         """The number of the next batch of the data, from 1."""
@@ -384,7 +388,6 @@ class Training:
             self._forward.end_step(losses.targets(), losses.scored)
         else:
             self._optimizer.zero_grad()
-            self._skipped += verdict.action == "skip"
         self.step, self._position = step, batch
         self._tokens_seen += tokens
         report = StepReport(

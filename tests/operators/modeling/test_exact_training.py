@@ -294,3 +294,39 @@ def test_rolling_back_goes_on_behind_the_batch_that_broke():
     # Step 3 is made again, and step 4 on the batch behind the broken one: 7 batches for 6 steps.
     assert summary.epochs == 7 * RECIPE.batch_size / len(ROWS)
     assert all(math.isfinite(report.loss) for report in training.reports)
+
+
+class Poisoned(torch.nn.Module):
+    """A model that gives no number for a row with the last token in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = fresh_model()
+
+    def forward(self, **arguments):
+        found = self.inner(**arguments)
+        poison = (arguments["input_ids"] == VOCABULARY - 1).any()
+        found.logits = found.logits * (math.nan if poison else 1.0)
+        return found
+
+
+def test_a_run_that_rolled_back_after_a_stop_is_the_one_that_was_not_stopped():
+    clean = np.random.default_rng(3).integers(0, VOCABULARY - 1, (40, 12)).astype(np.int32)
+    recipe = replace(RECIPE, steps=9, on_spike="roll_back", snapshot_every=3)
+    # Poison for the sixth batch of the data: after the checkpoint of step 4, which is of step 3.
+    clean[Training(fresh_model(), [TokenRows.of_arrays(clean)], recipe)._order.rows(6)[1][0], 2] = (
+        VOCABULARY - 1
+    )
+    rows = TokenRows.of_arrays(clean)
+    whole = Training(Poisoned(), [rows], recipe)
+    states = []
+    assert whole.run(save_every=4, save=states.append).rolled_back == 1
+    # Step 4 is made twice, before the spike and after the way back.
+    assert [state.step for state in states] == [3, 3, 6]
+    for state in states:
+        again = Training(Poisoned(), [rows], recipe)
+        again.go_on_from(state)
+        summary = again.run()
+        assert summary.rolled_back == 1
+        assert torch.equal(flat(again.model.parameters()), flat(whole.model.parameters()))
+        assert [r.loss for r in again.reports] == [r.loss for r in whole.reports]
