@@ -249,6 +249,7 @@ class Settings(MachineSettings, LossSettings, ModelSettings, OptimizerSettings):
             reweighting_warmup_steps=self.weighting_warmup_steps,
             sharded=self.sharded_over is not None,
             number_tokens=number_tokens,
+            snapshot_every=max(1, min(100, self.steps // 10)),
         )
 
     def _schedule(self, warmup: int) -> Any:
