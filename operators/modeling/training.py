@@ -306,7 +306,8 @@ class Training:
                 "the checkpoint is of another run: " + "; ".join(differs)
                 + ". Start without it, or with the settings that it was made with"
             )  # fmt: skip
-        self._restore(state)
+        with cpu_threads(self.recipe.threads):
+            self._restore(state)
         told = [f"went on from step {state.step} of {self.recipe.steps}"]
         if state.workers != self._ranks.size:
             told.append(

@@ -181,6 +181,10 @@ class MemoryContext:
     def _rank(self, method, rank, size, store, end):
         import torch.distributed as dist
 
+        import torch
+
+        # A fork has no threads but its own: a parallel region of OpenMP would wait for ever.
+        torch.set_num_threads(1)
         context = MemoryContext(self.inputs, self._checkpoints)
         context.counts, context.curves = dict(self.counts), dict(self.curves)
         try:

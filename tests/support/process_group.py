@@ -30,8 +30,11 @@ def in_ranks(size, function):
 
 
 def _run(function, rank, size, folder, end):
+    import torch
     import torch.distributed as dist
 
+    # A fork has no threads but its own: a parallel region of OpenMP would wait for ever.
+    torch.set_num_threads(1)
     try:
         dist.init_process_group(
             "gloo", f"file://{Path(folder, 'store')}", rank=rank, world_size=size
