@@ -179,9 +179,8 @@ class MemoryContext:
         return value
 
     def _rank(self, method, rank, size, store, end):
-        import torch.distributed as dist
-
         import torch
+        import torch.distributed as dist
 
         # A fork has no threads but its own: a parallel region of OpenMP would wait for ever.
         torch.set_num_threads(1)
