@@ -119,6 +119,7 @@ class RayRuntime:
         self._guard: Guard | None = None
         self._ours = not ray.is_initialized()
         if self._ours:
+            _read_environment_again()
             on_sigterm = signal.getsignal(signal.SIGTERM)
             if address is None:
                 self._guard = start_local(ray, workers)
@@ -319,6 +320,21 @@ class _Queued:
     needs: Needs
     again: Callable[[], None]
     keeps_off: bool  # nodes with GPUs
+
+
+def _read_environment_again() -> None:
+    """Have Ray heed what was set just now: it reads its environment when it is first imported.
+
+    Without it a process that had imported Ray before would show no token to its own cluster, which
+    asks for one.
+    """
+    from ray._raylet import (  # type: ignore[attr-defined]  # compiled, without stubs
+        AuthenticationTokenLoader,
+        Config,
+    )
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _see(address: str) -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -169,7 +170,8 @@ def team(way: str, size: int, emit: Callable[[Any], None]) -> Any:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[runtime.RayRuntime]:
-    with pytest.MonkeyPatch.context() as patched:
+    # What a Ray sets is not for the journeys that come after.
+    with mock.patch.dict(os.environ), pytest.MonkeyPatch.context() as patched:
         path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), *sys.path)))
         patched.setenv("PYTHONPATH", path)  # its workers look for the functions of this module
         started = runtime.RayRuntime(workers=2)

@@ -1,5 +1,6 @@
 """A Ray of our own that does not come up in time is started again, and leaves nothing behind."""
 
+import os
 import subprocess
 import sys
 import time
@@ -64,3 +65,29 @@ def test_another_error_and_one_start_too_many_are_raised(
     assert ray.inits == ray.shutdowns == inits
     for process in ray.started:
         process.wait(30)  # the guard ends them
+
+
+IMPORTED_BEFORE = """
+import os, ray
+assert "RAY_AUTH_MODE" not in os.environ
+from cluster.runtime import RayRuntime
+runtime = RayRuntime(workers=1)
+runtime.submit("t", lambda emit: os.environ["RAY_AUTH_MODE"])
+while not (ended := runtime.wait(1)):
+    pass
+print(ended[0].value)
+runtime.close()
+"""
+
+
+@pytest.mark.journey
+def test_a_process_that_had_imported_ray_before_shows_its_token_all_the_same(
+    tmp_path: Path,
+) -> None:
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED_BEFORE],
+        env={**environment, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.stdout == "token\n", done.stderr

@@ -48,7 +48,7 @@ class Project:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         environment = {
-            **os.environ,
+            **plain(),
             "PYTHONPATH": str(self.code),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
             "MPLCONFIGDIR": str(_fonts()),
@@ -96,6 +96,11 @@ class Project:
         shutil.copy(self.dag, folder / "dag.yaml")
         shutil.copy(_empty_record(), folder / "mlflow.db")
         return Project(folder, dict(self.environment))
+
+
+def plain() -> dict[str, str]:
+    """The environment without what a Ray in this process left there, its token among it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
 
 
 def states(document: dict[str, Any]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journey import REPOSITORY, Project, write_texts
+from journey import REPOSITORY, Project, plain, write_texts
 from s3_server import free_port
 
 pytestmark = pytest.mark.journey
@@ -162,7 +162,7 @@ class Cluster:
     def call(self, *arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.cli", "cluster", *arguments],
-            env={**_plain(), **self.environment, "PYTHONPATH": str(REPOSITORY)},
+            env={**plain(), **self.environment, "PYTHONPATH": str(REPOSITORY)},
             capture_output=True, text=True, check=False, timeout=150,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -173,7 +173,7 @@ class Cluster:
         node = subprocess.Popen(
             [sys.executable, str(REPOSITORY / "tests" / "support" / "ray_node.py"),
              f"127.0.0.1:{self.gcs}", str(self.home / secrets.token_hex(2)), json.dumps(offer)],
-            env={**_plain(), **self.environment, "RAY_AUTH_MODE": "token",
+            env={**plain(), **self.environment, "RAY_AUTH_MODE": "token",
                  "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
         )  # fmt: skip
@@ -197,10 +197,6 @@ class Cluster:
             node.wait(30)
         except subprocess.TimeoutExpired:
             node.kill()
-
-
-def _plain() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
 
 
 def workers(raylets: Iterable[int]) -> list[tuple[int, str]]:
