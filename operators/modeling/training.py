@@ -10,21 +10,13 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from operators.modeling.batch_weights import (
-    BatchWeights,
-    batch_weights,
-    follows_losses,
-    plain_weights,
-)
 from operators.modeling.data_checks import check_arrays, check_fits, check_rows
 from operators.modeling.execution import cpu_threads, parameters_to_bfloat16, resolve_device
 from operators.modeling.flops import (
@@ -32,7 +24,8 @@ from operators.modeling.flops import (
     model_flops_utilization,
     token_flops,
 )
-from operators.modeling.forward_pass import ForwardPass, TokenLosses
+from operators.modeling.forward_pass import ForwardPass
+from operators.modeling.loader import Loader
 from operators.modeling.micro_batches import MicroBatch, micro_batches
 from operators.modeling.mixing import MixedOrder
 from operators.modeling.optimizers import Optimizer
@@ -40,6 +33,7 @@ from operators.modeling.ranks import Ranks, add_as_tree
 from operators.modeling.recipe import TrainingRecipe, learning_rate_at
 from operators.modeling.reports import StepReport, TrainingSummary, ValidationPoint
 from operators.modeling.spikes import SpikeRule, SpikeState, Verdict, judge_step
+from operators.modeling.step_losses import StepLosses
 from operators.modeling.token_rows import TokenRows
 from operators.modeling.training_state import OtherRun, TrainingState
 from operators.weighting import effective_sample_size
@@ -199,7 +193,7 @@ class Training:
             stack.enter_context(torch.random.fork_rng(devices=devices))
             width = max(int(source.lengths.max()) for source in self._sources)
             stack.enter_context(self._forward.dropping_tokens(width))
-            loader = stack.enter_context(_Loader(self._load))
+            loader = stack.enter_context(Loader(self._load))
             if self.step == 0:
                 self._validate()
             while not self._is_done():
@@ -367,7 +361,9 @@ class Training:
         """One optimiser step on one batch, and whether its update was applied."""
         recipe, step = self.recipe, self.step + 1
         self._forward.begin_step(step)
-        losses = _StepLosses(self, micros, step)
+        losses = StepLosses(
+            self._forward, self._ranks, recipe, micros, step=step, first=self._mine[0]
+        )
         self._optimizer.zero_grad()
         if self._optimizer.sharded:
             for number in range(len(micros)):
@@ -405,120 +401,3 @@ class Training:
             skipped=verdict.action != "go_on",
         )
         return report, verdict
-
-
-class _StepLosses:
-    """Losses of this rank's micro-batches of one step, and their share of the gradient."""
-
-    def __init__(self, training: Training, micros: list[MicroBatch], step: int) -> None:
-        recipe = training.recipe
-        self._forward, self._ranks = training._forward, training._ranks
-        self._recipe, self._micros, self._step = recipe, micros, step
-        self._first = training._mine[0]
-        self.scored = self._ranks.gathered(torch.cat([micro.scored for micro in micros]))
-        self._kept: TokenLosses | None = None
-        self._sample_losses: list[tuple[Tensor, Tensor]] = []
-        if follows_losses(recipe, step):
-            self._weights = self._by_losses()
-        else:
-            self._weights = plain_weights(recipe, self.scored, torch.float32)
-
-    def targets(self) -> Tensor | None:
-        """The targets of the whole batch, where something remembers them."""
-        if not self._forward.remembers_targets:
-            return None
-        return self._ranks.gathered(torch.cat([micro.targets for micro in self._micros]))
-
-    def backward(self, number: int) -> None:
-        """Add the gradients of one micro-batch to those of the parameters."""
-        micro = self._micros[number]
-        losses = self._kept if self._kept is not None else self._pass(number)
-        size, batch = len(micro.scored), len(self.scored)
-        weights = self._weights.share((self._first + number) * size, size)
-        trained = _sample_means(losses.trained, weights.tokens)
-        # Divided by 1/n as it is rounded: a uniform weight gives the factor exactly 1.
-        uniform = torch.full_like(weights.samples, 1.0 / batch)
-        loss = (trained * (weights.samples / uniform)).sum() / batch
-        (loss * self._forward.loss_factor).backward()  # type: ignore[no-untyped-call]
-        plain = _sample_means(losses.plain.detach(), micro.scored.to(losses.plain.dtype))
-        self._sample_losses.append((plain, trained.detach()))
-
-    def totals(self) -> tuple[float, float, Tensor, float, int]:
-        """Plain loss, weighted loss, weights of the samples, share of tokens selected, tokens."""
-        plain, trained = (
-            self._ranks.gathered(torch.cat(parts))
-            for parts in zip(*self._sample_losses, strict=True)
-        )
-        batch, tokens = len(plain), int(self.scored.sum())
-        alike = plain_weights(self._recipe, self.scored, plain.dtype).samples
-        uniform = torch.full_like(alike, 1.0 / batch)
-        loss, weighted = (
-            float((values * (weights / uniform)).sum() / batch)
-            for values, weights in ((plain, alike), (trained, self._weights.samples))
-        )
-        selected = int((self._weights.tokens > 0).sum()) / max(1, tokens)
-        return loss, weighted, self._weights.samples, selected, tokens
-
-    def _by_losses(self) -> BatchWeights:
-        """Weights from the losses of the whole optimiser batch.
-
-        One micro-batch a rank is passed once: its graph waits for the weights. More of them are
-        passed first without a graph, which takes a third more time and the memory of one.
-        """
-        with torch.set_grad_enabled(len(self._micros) == 1):
-            found = [self._pass(number) for number in range(len(self._micros))]
-        if len(found) == 1:
-            self._kept = found[0]
-        losses = self._gathered([each.plain.detach() for each in found])
-        if losses is None or not bool(torch.isfinite(losses).all()):
-            # The step will be told of; no weight could be computed.
-            return plain_weights(self._recipe, self.scored, torch.float32)
-        return batch_weights(
-            self._recipe,
-            self._step,
-            losses,
-            self.scored,
-            history_losses=self._gathered(
-                [self._forward.history_losses(micro) for micro in self._micros]
-            ),
-            attention=self._gathered([each.attention for each in found]),
-        )
-
-    def _gathered(self, parts: Sequence[Tensor | None]) -> Tensor | None:
-        there = [part for part in parts if part is not None]
-        return self._ranks.gathered(torch.cat(there)) if len(there) == len(parts) else None
-
-    def _pass(self, number: int) -> TokenLosses:
-        losses: TokenLosses = self._forward(self._micros[number], self._first + number)
-        return losses
-
-
-def _sample_means(losses: Tensor, factors: Tensor) -> Tensor:
-    """[b]: mean of each sample over its factors; 0 where they are all 0."""
-    # Not a product alone: an infinite loss where nothing counts must not become NaN.
-    total = (losses * factors).masked_fill(factors == 0, 0.0).sum(dim=1)
-    factors_total = factors.sum(dim=1)
-    return total / torch.where(factors_total > 0, factors_total, torch.ones_like(factors_total))
-
-
-class _Loader:
-    """Loads the micro-batches of the next batch while one is computed."""
-
-    def __init__(self, load: Callable[[int], list[MicroBatch]]) -> None:
-        self._load = load
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="data")
-        self._next: tuple[int, Future[list[MicroBatch]]] | None = None
-
-    def __enter__(self) -> _Loader:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
-
-    def take(self, batch: int) -> list[MicroBatch]:
-        if self._next is not None and self._next[0] == batch:
-            micros = self._next[1].result()
-        else:
-            micros = self._thread.submit(self._load, batch).result()
-        self._next = (batch + 1, self._thread.submit(self._load, batch + 1))
-        return micros
