@@ -63,8 +63,8 @@ def doubling(smallest: int, largest: int) -> list[int]:
 
 
 def normalised(surprisals: npt.ArrayLike, *, drop: int = 0) -> Floats:
-    """Surprisals of one document without its first `drop`, at mean 0 and variance 1. Empty where none
-    are left, or all are equal.
+    """Surprisals of one document without its first `drop`, at mean 0 and variance 1. Empty where
+    none are left, or all are equal.
 
     Args:
         surprisals: [tokens], in bits or nats.

@@ -172,14 +172,13 @@ def test_a_letter_of_no_symbol_is_refused():
 
 def test_tokens_alone_take_most_of_the_dependency_and_characters_none():
     """The theorem in miniature: unigrams over the tokens of BPE come near the entropy rate."""
-    from operators.tokenization import TokenizerConfig
-    from operators.tokenization.laboratory import train_tokenizer
+    from tokenizers import Tokenizer, models, trainers
 
     source = switching(1, 0.9, 0.9)
     texts = list(source.texts([str(n) for n in range(60)], 400, seed=0))
-    config = TokenizerConfig(algorithm="bpe", vocab_size=257 + 60, pretokenizer="none")
-    tokenizer = train_tokenizer(texts, config)
-    tokens = list(itertools.chain.from_iterable(tokenizer.encode_batch(texts)))
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=60, show_progress=False))
+    tokens = [id_ for encoding in tokenizer.encode_batch(texts) for id_ in encoding.ids]
     shares = np.bincount(tokens) / len(tokens)
     shares = shares[shares > 0]
     bits = -(shares * np.log2(shares)).sum() * len(tokens) / sum(map(len, texts))
