@@ -32,7 +32,7 @@ def task_rows(examples: Sequence[TaskExample]) -> list[dict[str, Any]]:
 
 def training_documents(texts: Sequence[TrainingText], *, language: str, source: str) -> pa.Table:
     """Texts to learn a task from as rows of `documents`."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": text.id,
             "text": text.text,

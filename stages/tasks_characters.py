@@ -15,7 +15,10 @@ from stages.tasks import task_rows, training_documents
 from stages.tokenizer_files import load_tokenizer
 
 if TYPE_CHECKING:
-    from operators.evaluation.character_tasks import CharacterExample
+    from operators.evaluation.character_tasks import CharacterExample, WordHand
+    from operators.evaluation.task_examples import TrainingText
+
+Rows = list[dict[str, Any]]
 
 # What analyses need to know of a question, beside what every task has.
 CHARACTER_TASKS = pa.schema(
@@ -87,17 +90,7 @@ class Characters(Stage):
     }
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
-        from operators.evaluation.character_edits import (
-            character_edit_examples,
-            character_edit_text,
-        )
-        from operators.evaluation.character_tasks import (
-            charbench_examples,
-            charbench_text,
-            deal_words,
-            text_words,
-        )
-        from operators.evaluation.task_examples import TrainingText
+        from operators.evaluation.character_tasks import deal_words, text_words
 
         config = self.config
         found: set[str] = set()
@@ -105,10 +98,9 @@ class Characters(Stage):
             found |= text_words(
                 batch.column("text").to_pylist(), shortest=config.shortest, longest=config.longest
             )
-        # A word of one letter only ("aaaa") leaves nothing to edit.
-        words = [word for word in found if len(set(word)) > 1]
         hands = deal_words(
-            words,
+            # A word of one letter only ("aaaa") leaves nothing to edit.
+            [word for word in found if len(set(word)) > 1],
             config.tasks,
             shortest=config.shortest,
             longest=config.longest,
@@ -118,37 +110,13 @@ class Characters(Stage):
             seed=config.seed,
         )
         rows: list[dict[str, Any]] = []
-        texts = []
+        texts: list[TrainingText] = []
         for task, hand in hands.items():
             suite, _, asked = task.partition(".")
-            given: dict[str, Any] = {"shots": hand.shots, "seed": config.seed}
-            if suite == "charbench":
-                examples = charbench_examples(
-                    asked, hand.test, largest=config.longest, rules=config.rules, **given
-                )
-                solved = [
-                    charbench_text(asked, word, rules=config.rules, seed=config.seed)
-                    for word in hand.training
-                ]
-                rows += [
-                    row
-                    | {"word": one.word, "character": one.character, "word_start": one.word_start}
-                    for row, one in zip(task_rows(examples), examples, strict=True)
-                ]
-            else:
-                edits = character_edit_examples(asked, hand.test, choices=config.choices, **given)
-                solved = [
-                    character_edit_text(asked, word, number, seed=config.seed)
-                    for number, word in enumerate(hand.training)
-                ]
-                rows += [
-                    row | {"word": word, "character": None, "word_start": None}
-                    for row, word in zip(task_rows(edits), hand.test, strict=True)
-                ]
-            texts += [
-                TrainingText(f"{task}:training:{word}", text)
-                for word, text in zip(hand.training, solved, strict=True)
-            ]
+            make = self._charbench if suite == "charbench" else self._edits
+            asked_rows, solved = make(asked, hand)
+            rows += asked_rows
+            texts += solved
         outputs["tasks"].write(pa.Table.from_pylist(rows, CHARACTER_TASKS))
         outputs["documents"].write(
             training_documents(texts, language="eng_Latn", source="characters")
@@ -156,6 +124,54 @@ class Characters(Stage):
         context.metric("words", len(found))
         context.metric("tasks", len(rows))
         context.metric("documents", len(texts))
+
+    def _charbench(self, query: Any, hand: WordHand) -> tuple[Rows, list[TrainingText]]:
+        from operators.evaluation.character_tasks import charbench_examples, charbench_text
+        from operators.evaluation.task_examples import TrainingText
+
+        config = self.config
+        examples = charbench_examples(
+            query,
+            hand.test,
+            shots=hand.shots,
+            largest=config.longest,
+            rules=config.rules,
+            seed=config.seed,
+        )
+        rows = [
+            row | {"word": one.word, "character": one.character, "word_start": one.word_start}
+            for row, one in zip(task_rows(examples), examples, strict=True)
+        ]
+        return rows, [
+            TrainingText(
+                f"charbench:{query}:training:{word}",
+                charbench_text(query, word, rules=config.rules, seed=config.seed),
+            )
+            for word in hand.training
+        ]
+
+    def _edits(self, edit: Any, hand: WordHand) -> tuple[Rows, list[TrainingText]]:
+        from operators.evaluation.character_edits import (
+            character_edit_examples,
+            character_edit_text,
+        )
+        from operators.evaluation.task_examples import TrainingText
+
+        config = self.config
+        examples = character_edit_examples(
+            edit, hand.test, shots=hand.shots, choices=config.choices, seed=config.seed
+        )
+        rows = [
+            row | {"word": word, "character": None, "word_start": None}
+            for row, word in zip(task_rows(examples), hand.test, strict=True)
+        ]
+        return rows, [
+            TrainingText(
+                f"cute:{edit}:training:{word}",
+                character_edit_text(edit, word, number, seed=config.seed),
+            )
+            for number, word in enumerate(hand.training)
+        ]
 
 
 class CharacterAnalysis(Stage):

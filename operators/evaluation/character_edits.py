@@ -58,7 +58,7 @@ def edit_word(edit: CharacterEdit, word: str, one: str, other: str = "") -> str:
     if edit == "substitute":
         return word.replace(one, other)
     if edit == "swap":
-        return word.translate(str.maketrans({one: other, other: one}))
+        return word.translate(str.maketrans(one + other, other + one))
     raise ValueError(f"{edit!r} is no edit of a word")
 
 
@@ -101,7 +101,8 @@ def character_edit_examples(
         generator, one, other = _drawn(edit, word, number, seed)
         question = _question(edit, word, one, other)
         if edit == "contains":
-            answers, gold, baseline = (" Yes\n", " No\n"), int(one not in word), 0
+            answers: tuple[str, ...] = (" Yes\n", " No\n")
+            gold, baseline = int(one not in word), 0
         else:
             right = edit_word(edit, word, one, other)
             wrong = _wrong_answers(edit, word, one, other, generator)[: choices - 1]
