@@ -97,16 +97,14 @@ class MinimalPairs(Stage):
         outputs["tasks"].write(pa.Table.from_pylist(kept, TASKS))
         context.metric("pairs", len(kept))
         context.metric("paradigms", len(by_paradigm))
+        # BLiMP has some: nothing can tell them apart, so they are ties.
+        same = sum(row["choices"][0] == row["choices"][1] for row in kept)
+        context.metric("identical_pairs", same)
 
     def _row(self, place: str, address: str, number: int, text: str) -> dict[str, Any]:
         config = self.config
         pair = _object(place, text)
         good, bad = (_text(place, pair, name) for name in (config.good_field, config.bad_field))
-        if good == bad:
-            raise ValueError(
-                f'{place}: both sentences are "{beginning(good)}"; leave the pair out, since no '
-                "model can tell them apart"
-            )
         if config.paradigm_field is None:
             paradigm = PurePath(plain_name(address)).stem
         else:

@@ -20,21 +20,27 @@ class NgramModel(torch.nn.Module):
         super().__init__()
         self.vocab_size, self.order = vocab_size, order
         self._counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+        self._known: dict[tuple[int, ...], torch.Tensor] = {}
         for row in rows:
             for place in range(1, len(row)):
                 for size in range(min(order - 1, place) + 1):
                     self._counts[tuple(row[place - size : place])][row[place]] += 1
 
     def probabilities(self, context: Sequence[int]) -> torch.Tensor:
-        """float64 ``[v]`` of the next token."""
-        row = torch.full((self.vocab_size,), 1 / self.vocab_size, dtype=torch.float64)
-        for size in range(min(self.order - 1, len(context)) + 1):
-            counts = self._counts.get(tuple(context[len(context) - size :]))
-            if counts:
-                row *= 0.5
+        """float64 ``[v]`` of the token behind a context of less than ``order`` tokens."""
+        key = tuple(context)
+        if key not in self._known:
+            row = (
+                self.probabilities(key[1:])
+                if key
+                else torch.full((self.vocab_size,), 1 / self.vocab_size, dtype=torch.float64)
+            )
+            if counts := self._counts.get(key):
                 share = torch.tensor(list(counts.values()), dtype=torch.float64)
+                row = 0.5 * row
                 row[list(counts)] += 0.5 * share / share.sum()
-        return row
+            self._known[key] = row
+        return self._known[key]
 
     def forward(self, input_ids: torch.Tensor, use_cache: bool = False) -> SimpleNamespace:
         rows = [

@@ -9,6 +9,7 @@ import torch
 from byte_models import hub_bpe
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ngram_baseline import NgramModel
 from torch.nn import functional
 
 from operators.evaluation.choices import (
@@ -138,6 +139,20 @@ def test_a_score_does_not_depend_on_what_else_is_scored_nor_in_which_order(llama
     order = random.sample(range(len(pairs)), len(pairs))
     shuffled = score(llama, [pairs[number] for number in order], batch_size=4)
     assert shuffled == [together[number] for number in order]
+
+
+def test_an_n_gram_model_is_scored_as_any_other():
+    text = "the cat sat on the mat"
+    model = NgramModel([[BEGIN, *text.encode()]] * 2, vocab_size=257, order=3)
+    assert model.probabilities([]).sum() == pytest.approx(1)
+    assert model.probabilities(list(b"th")).sum() == pytest.approx(1)
+    good, bad = score(model, [("the c", "at sat"), ("the c", "ta tas")])
+    ids = list(b"the cat sat")
+    by_hand = sum(
+        math.log(model.probabilities(ids[place - 2 : place])[ids[place]]) for place in range(5, 11)
+    )
+    assert good.log_probability == pytest.approx(by_hand)
+    assert good.log_probability > bad.log_probability
 
 
 def test_log_probabilities_add_up_along_a_text(llama):
