@@ -70,7 +70,7 @@ def retrieval_tasks(
 ) -> TaskSet:
     """Questions by length and depth, and texts that teach the form with other pairs.
 
-    Groups are "64 words/depth 50%". Training texts are of the same lengths, with depths drawn
+    Groups are "64 words/depth 0.5". Training texts are of the same lengths, with depths drawn
     anywhere; none has a key with the value that it has in a question. Values have four digits. The
     trivial rule takes the value that stands last: with one needle it is always right, which says
     that then only the copying is tested, not the choice of what to copy.
@@ -109,7 +109,7 @@ def retrieval_tasks(
                     TaskExample(
                         id=name,
                         task="retrieval",
-                        group=f"{length} words/depth {100 * depth:g}%",
+                        group=f"{length} words/depth {depth:g}",
                         prompt=hay.text,
                         choices=answers,
                         gold=gold,

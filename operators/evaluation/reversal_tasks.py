@@ -192,17 +192,7 @@ def reversal_tasks(
             for direction in DIRECTIONS
             for number in range(ASKED_TEMPLATES)
         ]
-    training = [
-        TrainingText(
-            id=f"reversal:training:{fact.id}:{direction}:{number}",
-            text=_told(template, fact) + "\n",
-            group=f"reversal:{fact.id}",
-        )
-        for fact in facts
-        for direction in _directions(fact.group)
-        for number, template in enumerate(TEMPLATES[direction][:templates])
-    ]
-    return TaskSet(examples, training)
+    return TaskSet(examples, _training(facts, templates, seed))
 
 
 def answer_gap(right: npt.ArrayLike, other: npt.ArrayLike) -> AnswerGap:
@@ -227,6 +217,34 @@ def answer_gap(right: npt.ArrayLike, other: npt.ArrayLike) -> AnswerGap:
     if len(one) > 1 and np.ptp(differences) > 0:
         t_test = float(stats.ttest_1samp(differences, 0.0).pvalue)
     return AnswerGap(float(differences.mean()), t_test, float(stats.ks_2samp(one, two).pvalue))
+
+
+def _training(facts: Sequence[Fact], templates: int, seed: int) -> list[TrainingText]:
+    """Round after round, each fact once a round, in another order each time.
+
+    Texts are packed one behind the other: were those of a fact neighbours, a name that ends one
+    would stand before the description that begins the next, and nothing would be told in one
+    direction only.
+    """
+    texts: list[TrainingText] = []
+    last = None
+    for number in range(templates):
+        for direction in DIRECTIONS:
+            told = [fact for fact in facts if fact.group in (direction, "both")]
+            generator = row_generator(seed, "reversal", f"order:{direction}:{number}")
+            order = [told[place] for place in generator.permutation(len(told))]
+            if len(order) > 1 and order[0] is last:
+                order = order[1:] + order[:1]
+            texts += [
+                TrainingText(
+                    id=f"reversal:training:{fact.id}:{direction}:{number}",
+                    text=_told(TEMPLATES[direction][number], fact) + "\n",
+                    group=f"reversal:{fact.id}",
+                )
+                for fact in order
+            ]
+            last = order[-1] if order else last
+    return texts
 
 
 def _example(
@@ -254,10 +272,6 @@ def _example(
         gold=gold,
         baseline=None,
     )
-
-
-def _directions(group: FactGroup) -> tuple[Direction, ...]:
-    return DIRECTIONS if group == "both" else (group,)
 
 
 def _told(template: str, fact: Fact) -> str:

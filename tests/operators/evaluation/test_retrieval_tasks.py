@@ -61,7 +61,7 @@ def test_the_needle_stands_at_its_depth(depth, words_before, needles):
 def test_groups_say_length_and_depth():
     made = retrieval_tasks(lengths=(8, 16), depths=(0, 0.125, 1), per_cell=3)
     assert Counter(example.group for example in made.examples) == {
-        f"{length} words/depth {depth}%": 3 for length in (8, 16) for depth in ("0", "12.5", "100")
+        f"{length} words/depth {depth}": 3 for length in (8, 16) for depth in ("0", "0.125", "1")
     }
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -64,6 +65,13 @@ def test_facts_are_told_in_the_direction_of_their_group_only(made):
         assert text.group == f"reversal:{fact.id}"
     told = Counter(text.id.split(":")[2] for text in made.training)
     assert told == {"p2d": 80, "d2p": 80, "both": 160}
+
+
+def test_neighbouring_texts_tell_different_facts():
+    for seed in range(30):
+        texts = reversal_tasks(fictitious_facts(2), choices=2, templates=4, seed=seed).training
+        assert all(one.group != other.group for one, other in pairwise(texts))
+        assert len({text.id for text in texts}) == len(texts) == 2 * 4 * 4
 
 
 def test_templates_that_are_asked_with_stand_in_no_text(made):
