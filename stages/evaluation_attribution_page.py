@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ def files(
     *,
     shown: int,
 ) -> dict[str, tuple[str, bytes]]:
-    """Media type and content by name: attribution.html, and its figure.
+    """Media type and content by name: attribution.html, and a figure of its table.
 
     Args:
         title: heading.
@@ -85,7 +84,6 @@ def files(
         "methods": METHODS,
         "table": {measure: [_written(value) for value in row] for measure, row in table.items()},
         "correlation": _written(correlation),
-        "figure": base64.b64encode(figure).decode(),
         "examples": [_shown(each, tokenizer) for each in explained[:shown]],
         "left_out": max(0, len(explained) - shown),
     }

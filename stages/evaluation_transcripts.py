@@ -241,7 +241,7 @@ class Translations(Stage):
                 rows.append({"id": pair, "metric": metric, "value": value,
                              "weight": float(len(members)), "group": signature})  # fmt: skip
                 context.metric(f"{metric.removeprefix('corpus_')}.{_name(pair)}", value)
-            columns = {"chrf": found.sentence_chrf}
+            columns: dict[str, Any] = {"chrf": found.sentence_chrf}
             columns |= {
                 f"bleu_{name}": found.statistics[:, place] for place, name in enumerate(STATISTICS)
             }

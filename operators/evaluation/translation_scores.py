@@ -64,7 +64,8 @@ def translation_scores(
     Raises:
         ValueError: numbers that differ, no sentences, or a tokenizer that sacrebleu does not know.
     """
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     if len(references) != len(hypotheses) or not references:
         raise ValueError(
@@ -96,7 +97,7 @@ def translation_scores(
 
 def bleu_of(statistics: npt.ArrayLike) -> float:
     """The BLEU of sentences from their statistics, [n, 10] or their sum [10]; 0 to 100."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     sums = np.asarray(statistics, np.float64).reshape(-1, len(STATISTICS)).sum(axis=0)
     counts = [int(number) for number in sums]

@@ -134,5 +134,5 @@ def _edits(reference: list[str], hypothesis: list[str]) -> EditCounts:
         " ".join(str(pieces.setdefault(piece, len(pieces))) for piece in side)
         for side in (reference, hypothesis)
     ]
-    found = jiwer.process_words(*written)
+    found = jiwer.process_words(written[0], written[1])
     return EditCounts(found.hits, found.substitutions, found.deletions, found.insertions)

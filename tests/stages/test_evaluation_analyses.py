@@ -1,7 +1,6 @@
 """evaluation.attribution and evaluation.displacement on a tiny model that knows its sayings."""
 
 import math
-import re
 
 import numpy as np
 import pyarrow as pa
@@ -158,7 +157,7 @@ def test_the_page_is_one_file_that_shows_the_tokens_and_escapes_them(attribute, 
     assert page.count('class="example"') == 2
     assert "1 more" in page
     assert "<b>" not in page
-    assert "http" not in re.sub(r"data:image/png;base64,[^\"]*", "", page)
+    assert "http" not in page
     assert "soft ns" in page
 
 
