@@ -167,6 +167,7 @@ class Retrieval(Stage):
         questions: int = Field(20, ge=1, description="of each length and depth")
         training: int = Field(1000, ge=0, description="documents to learn from")
         needles: int = Field(1, ge=1, description="in a text; one of them is asked for")
+        digits: int = Field(4, ge=1, le=9, description="of a value")
         choices: int = Field(
             4, ge=2, description="the right value, then those of other needles, then random ones"
         )
@@ -203,6 +204,7 @@ class Retrieval(Stage):
             per_cell=config.questions,
             training=config.training,
             needles=config.needles,
+            digits=config.digits,
             choices=config.choices,
             texts=texts,
             seed=config.seed,

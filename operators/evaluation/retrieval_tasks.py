@@ -33,8 +33,7 @@ _LISTS = {
     "reason",
 }
 KEYS, FILLER_WORDS = (tuple(words.split()) for words in _LISTS.values())
-VALUE_DIGITS = 4
-_VALUES = 10**VALUE_DIGITS
+MOST_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,7 @@ def retrieval_tasks(
     per_cell: int = 20,
     training: int = 0,
     needles: int = 1,
+    digits: int = 4,
     choices: int = 4,
     texts: Sequence[str] = (),
     seed: int = 0,
@@ -71,9 +71,10 @@ def retrieval_tasks(
     """Questions by length and depth, and texts that teach the form with other pairs.
 
     Groups are "64 words/depth 0.5". Training texts are of the same lengths, with depths drawn
-    anywhere; none has a key with the value that it has in a question. Values have four digits. The
-    trivial rule takes the value that stands last: with one needle it is always right, which says
-    that then only the copying is tested, not the choice of what to copy.
+    anywhere, and ask for all of their needles, one after the other in random order; none has a key
+    with the value that it has in a question. The trivial rule takes the value that stands last:
+    with one needle it is always right, which says that then only the copying is tested, not the
+    choice of what to copy.
 
     Args:
         lengths: words around the needles.
@@ -82,6 +83,7 @@ def retrieval_tasks(
         per_cell: questions of each length and depth.
         training: texts to learn from.
         needles: pairs of key and value in a text, one of which is asked for.
+        digits: of a value, 1 to 9.
         choices: answers to choose from, >= 2: values of other needles first, then random ones.
         texts: what the words around the needles are taken from, a run of words of one text at a
             time; none is words drawn from a list. No key is a word of the run.
@@ -90,7 +92,14 @@ def retrieval_tasks(
     Raises:
         ValueError: no words to fill with, more needles than keys, or a setting out of range.
     """
-    _check(lengths, depths, per_cell, training, needles, choices)
+    _check(lengths, depths, needles, digits, choices)
+    # Every text to learn from has to find pairs that no question asks for.
+    questions, most = len(lengths) * len(depths) * per_cell, len(KEYS) * 10**digits // (2 * needles)
+    if training and questions > most:
+        raise ValueError(
+            f"{questions} questions leave too few pairs of key and value to learn from: ask for "
+            f"{most} at most, or give values more digits"
+        )
     filler = _filler(texts)
     examples = []
     told: set[tuple[str, str]] = set()
@@ -99,7 +108,7 @@ def retrieval_tasks(
             for number in range(per_cell):
                 name = f"retrieval:{length}:{depth:g}:{number}"
                 generator = row_generator(seed, "retrieval", name)
-                hay = _haystack(generator, filler, length, depth, needles)
+                hay = _haystack(generator, filler, length, depth, needles, digits)
                 told.add(hay.pairs[0])
                 wrong = _wrong_values(hay, choices - 1, generator)
                 answers, gold = mixed_choices(
@@ -121,10 +130,14 @@ def retrieval_tasks(
         name = f"retrieval:training:{number}"
         generator = row_generator(seed, "retrieval", name)
         length = int(generator.choice(lengths))
-        hay = _haystack(generator, filler, length, float(generator.random()), needles)
-        while not told.isdisjoint(hay.pairs):
-            hay = _haystack(generator, filler, length, float(generator.random()), needles)
-        lessons.append(TrainingText(name, f"{hay.text} {hay.value}.\n"))
+        while True:
+            depth = float(generator.random())
+            hay = _haystack(generator, filler, length, depth, needles, digits)
+            if told.isdisjoint(hay.pairs):
+                break
+        # The pair that is asked for first stands anywhere, so the order is random already.
+        further = "".join(f"{needle(*pair)}\n" for pair in hay.pairs[1:])
+        lessons.append(TrainingText(name, f"{hay.text} {hay.value}.\n{further}"))
     return TaskSet(examples, lessons)
 
 
@@ -139,6 +152,7 @@ def _haystack(
     length: int,
     depth: float,
     needles: int,
+    digits: int,
 ) -> Haystack:
     words = filler(generator, length)
     free = sorted(set(KEYS) - {word.strip(".,;:!?").lower() for word in words})
@@ -146,8 +160,8 @@ def _haystack(
         raise ValueError(f"{needles} needles are too many for a text that holds their keys as well")
     keys = [free[place] for place in generator.permutation(len(free))[:needles].tolist()]
     values = [
-        f"{number:0{VALUE_DIGITS}}"
-        for number in generator.choice(_VALUES, needles, replace=False).tolist()
+        f"{number:0{digits}}"
+        for number in generator.choice(10**digits, needles, replace=False).tolist()
     ]
     depths = [depth, *generator.random(needles - 1).tolist()]
     pairs = tuple(zip(keys, values, strict=True))
@@ -168,7 +182,7 @@ def _wrong_values(hay: Haystack, count: int, generator: np.random.Generator) -> 
     others = [value for _, value in hay.pairs[1:]]
     wrong = sorted(others, key=lambda value: value != hay.last)[:count]
     while len(wrong) < count:
-        value = _value(generator)
+        value = f"{int(generator.integers(10 ** len(hay.value))):0{len(hay.value)}}"
         if value not in (hay.value, *others, *wrong):
             wrong.append(value)
     return wrong
@@ -196,31 +210,24 @@ def _filler(texts: Sequence[str]) -> Callable[[np.random.Generator, int], list[s
     return draw
 
 
-def _value(generator: np.random.Generator) -> str:
-    return f"{int(generator.integers(_VALUES)):0{VALUE_DIGITS}}"
-
-
 def _check(
     lengths: Sequence[int],
     depths: Sequence[float],
-    per_cell: int,
-    training: int,
     needles: int,
+    digits: int,
     choices: int,
 ) -> None:
     if not lengths or min(lengths) < 1 or len(set(lengths)) < len(lengths):
         raise ValueError(f"lengths are {list(lengths)}, but must be different, and >= 1 word each")
     if not depths or not all(0 <= depth <= 1 for depth in depths) or len(set(depths)) < len(depths):
         raise ValueError(f"depths are {list(depths)}, but must be different, from 0 to 1")
-    if not 1 <= needles <= len(KEYS) or choices < 2 or choices > _VALUES // 2:
+    if not 1 <= digits <= MOST_DIGITS:
+        raise ValueError(f"digits is {digits}, but must be from 1 to {MOST_DIGITS}")
+    values = 10**digits
+    # Needles have values of their own, and so have wrong answers.
+    if not 1 <= needles <= min(len(KEYS), values // 2) or not 2 <= choices <= values // 2:
         raise ValueError(
-            f"needles is {needles} and choices is {choices}, but needles must be from 1 to "
-            f"{len(KEYS)} and choices from 2 to {_VALUES // 2}"
-        )
-    # Every key could have been asked with every value: half of all pairs are left to learn from.
-    questions = len(lengths) * len(depths) * per_cell
-    if training and questions > len(KEYS) * _VALUES // 2:
-        raise ValueError(
-            f"{questions} questions leave too few pairs of key and value to learn from: ask for "
-            f"{len(KEYS) * _VALUES // 2} at most"
+            f"needles is {needles} and choices is {choices}, but with values of {digits} digits "
+            f"needles must be from 1 to {min(len(KEYS), values // 2)} and choices from 2 to "
+            f"{values // 2}"
         )

@@ -76,6 +76,16 @@ def test_the_trivial_rule_takes_the_value_that_stands_last():
     assert all(example.baseline == example.gold for example in retrieval_tasks(per_cell=2).examples)
 
 
+@pytest.mark.parametrize(("digits", "most"), [(1, 5), (2, 38)])
+def test_values_have_so_many_digits_and_there_are_enough_of_them(digits, most):
+    made = retrieval_tasks(
+        lengths=(4,), depths=(0,), per_cell=3, needles=most, digits=digits, choices=5, training=2
+    )
+    for example in made.examples:
+        assert len({*example.choices}) == 5
+        assert all(re.fullmatch(rf" \d{{{digits}}}\.", choice) for choice in example.choices)
+
+
 def test_pairs_that_are_asked_for_stand_in_no_training_text():
     made = retrieval_tasks(
         lengths=(8, 16), depths=(0, 1), per_cell=20, training=300, needles=2, seed=1
@@ -86,9 +96,10 @@ def test_pairs_that_are_asked_for_stand_in_no_training_text():
         asked.add((key, dict(pairs)[key]))
     lengths = Counter()
     for text in made.training:
-        body, answer = text.text.rsplit(" ", 1)
-        told, pairs, key = parts(body)
-        assert answer == f"{dict(pairs)[key]}.\n"
+        told, *answers = text.text.splitlines()
+        pairs = NEEDLE.findall(told)
+        # Every needle is asked for, once.
+        assert sorted(answers) == sorted(needle(*pair) for pair in pairs)
         assert asked.isdisjoint(pairs)
         lengths[len(NEEDLE.sub("", told).split())] += 1
     assert set(lengths) == {8, 16}
@@ -148,7 +159,10 @@ def test_a_question_follows_from_its_cell_and_the_seed_alone():
         ({"needles": 0}, "needles is 0"),
         ({"needles": len(KEYS) + 1}, f"needles is {len(KEYS) + 1}"),
         ({"choices": 1}, "choices is 1"),
-        ({"per_cell": 200_000, "training": 1}, "leave too few pairs"),
+        ({"digits": 0}, "digits is 0, but must be from 1 to 9"),
+        ({"digits": 1, "needles": 6}, "needles is 6"),
+        ({"digits": 1, "choices": 6}, "choices is 6"),
+        ({"per_cell": 50, "digits": 1, "training": 1}, "500 questions leave too few pairs"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, problem):
