@@ -127,7 +127,8 @@ def score_choices(
     with inference(model, device, threads) as target:
         for length, batch in _batches(encoded, context, batch_size):
             ids = np.zeros((batch_size, length), dtype=np.int64)
-            rows, columns = [], []
+            rows: list[int] = []
+            columns: list[int] = []
             for place in range(batch_size):
                 index, window = batch[min(place, len(batch) - 1)]
                 ids[place, : len(window)] = encoded[index].ids[window.start : window.end]

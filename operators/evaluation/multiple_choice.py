@@ -111,7 +111,9 @@ def option_recalls(
             continue
         asked[number] += 1
         right[number] += choice == number
-    return np.divide(right, asked, out=np.full(options, np.nan), where=asked > 0)
+    recalls: npt.NDArray[np.float64] = np.full(options, np.nan)
+    np.divide(right, asked, out=recalls, where=asked > 0)
+    return recalls
 
 
 def recall_deviation(recalls: npt.ArrayLike) -> float:
