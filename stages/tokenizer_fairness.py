@@ -286,8 +286,8 @@ class Fairness(Stage):
     """Whether sizes fitted per language made languages more equal than one size for all.
 
     With `fitted_algorithm` and `fitted_at_size`: whether another algorithm did. The variance of CTC
-    across languages before over that after, with a two-sided F test as Arnett et al. 2025 report it,
-    and the interval of its logarithm. Only a p-value below `alpha` is called a fall.
+    across languages before over that after, with a two-sided F test as Arnett et al. 2025 report
+    it, and the interval of its logarithm. Only a p-value below `alpha` is called a fall.
     """
 
     word = "tokenizer.fairness"
@@ -422,8 +422,9 @@ class Fairness(Stage):
             "",
             f"{len(languages)} languages, {config.algorithm}, {config.pretokenizer}: "
             f"with {self._after()} **{verdict}** (F({freedom}) = {test.f:.3g}, "
-            f"p = {test.p_value:.3g}, two-sided; variance of token counts {test.variance_before:,.0f} at {config.at_size:,}"
-            f" ids each, {test.variance_after:,.0f} with {self._after()}). Largest premium over "
+            f"p = {test.p_value:.3g}, two-sided; variance of token counts "
+            f"{test.variance_before:,.0f} at {config.at_size:,} ids each, "
+            f"{test.variance_after:,.0f} with {self._after()}). Largest premium over "
             f"{config.reference}: {values['largest_premium_before']:.2f}, then "
             f"{values['largest_premium_after']:.2f}.",
             "",
