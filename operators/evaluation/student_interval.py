@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,13 @@ class MeanInterval:
     mean: float
     low: float
     high: float
+
+    @property
+    def side(self) -> Literal["lower", "higher", "undecided"]:
+        """On which side of 0 it lies, strictly; one that ends at 0, or nowhere, on none."""
+        if self.high < 0:
+            return "lower"
+        return "higher" if self.low > 0 else "undecided"
 
 
 def student_interval(values: npt.ArrayLike, *, confidence: float = 0.95) -> MeanInterval:
