@@ -227,7 +227,7 @@ def _training(facts: Sequence[Fact], templates: int, seed: int) -> list[Training
     direction only.
     """
     texts: list[TrainingText] = []
-    last = None
+    last: Fact | None = None
     for number in range(templates):
         for direction in DIRECTIONS:
             told = [fact for fact in facts if fact.group in (direction, "both")]
