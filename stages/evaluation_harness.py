@@ -17,7 +17,7 @@ from stages.content_hash import local_hashes
 from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
 from stages.harness_model import harness_model
 from stages.kinds import METRICS
-from stages.report import slug
+from stages.report_page import slug
 
 _YAML = (".yaml", ".yml")
 

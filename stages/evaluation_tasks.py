@@ -13,7 +13,7 @@ import pyarrow as pa
 from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
 from stages.editing_prior import Prior, open_prior
 from stages.kinds import METRICS, TASKS
-from stages.report import slug
+from stages.report_page import slug
 
 # Questions between two moves of the live display. No score depends on it.
 _AT_A_TIME = 256
