@@ -37,7 +37,9 @@ def legal_symbols(automaton: Automaton, text: str) -> LegalSymbols:
         [[symbol in automaton.legal(state) for symbol in ALPHABET]
          for state in range(len(automaton.edges))]
     )  # fmt: skip
-    positions, states, begin = [], [], 0
+    positions: list[int] = []
+    states: list[int] = []
+    begin = 0
     for string in text.split(SEPARATOR):
         positions += range(begin, begin + len(string))
         states += automaton.states_before(string)

@@ -87,7 +87,7 @@ class MarkovSource:
         """The context behind each context and symbol, int64 [a**k, a]."""
         contexts, symbols = self.table.shape
         kept = np.arange(contexts)[:, None] * symbols % contexts
-        return kept + np.arange(symbols)
+        return np.asarray(kept + np.arange(symbols), dtype=np.int64)
 
     @cached_property
     def stationary(self) -> npt.NDArray[np.float64]:
@@ -195,8 +195,8 @@ class MarkovSource:
             return float(-np.log2(self.unigram[self._numbers(text)]).sum())
 
     def _numbers(self, text: str) -> npt.NDArray[np.int64]:
-        numbers = np.frombuffer(text.encode("ascii", errors="replace"), dtype=np.uint8)
-        numbers = numbers.astype(np.int64) - ord(LETTERS[0])
+        codes = np.frombuffer(text.encode("ascii", errors="replace"), dtype=np.uint8)
+        numbers = codes.astype(np.int64) - ord(LETTERS[0])
         wrong = (numbers < 0) | (numbers >= self.symbols)
         if wrong.any():
             place = int(np.argmax(wrong))

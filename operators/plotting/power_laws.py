@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from operators.plotting.canvas import COLOURS, canvas, say_no_data
 
+_MOST_TICKS = 7
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
@@ -38,6 +40,8 @@ def power_laws(panels: Mapping[str, Mapping[str, Fitted]], *, title: str, xlabel
         title: above the figure.
         xlabel: what the scales are.
     """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+
     columns = max(1, len(panels))
     with canvas(3.4 * columns, 3.6) as drawing:
         drawing.title(title)
@@ -52,6 +56,13 @@ def power_laws(panels: Mapping[str, Mapping[str, Fitted]], *, title: str, xlabel
                 continue
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
+            scales = sorted({scale for fitted in series.values() for scale in fitted.scales})
+            axes.xaxis.set_major_locator(FixedLocator(scales[:: 1 + len(scales) // _MOST_TICKS]))
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=_MOST_TICKS))
+            for axis in (axes.xaxis, axes.yaxis):
+                # Matplotlib writes powers as formulas, which the house style does not read.
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axis.set_minor_formatter(NullFormatter())
             for index, (name, fitted) in enumerate(series.items()):
                 colour = COLOURS[index % len(COLOURS)]
                 axes.plot(
