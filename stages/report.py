@@ -203,8 +203,11 @@ class Compare(Stage):
         if not found.contrast and len(found.names) == 1:
             front = pareto(
                 costs(histories, axis),
-                {found.scores.arms[c.arm]: (c.score, c.low, c.high) for c in found.compared[0]},
-                quality=measure.unit or measure.title,
+                {
+                    found.scores.arms[c.arm]: (c.difference, c.corrected_low, c.corrected_high)
+                    for c in found.compared[0]
+                },
+                quality=f"difference, {measure.unit or measure.title}",
                 better=measure.better,
             )
             if front is not None:

@@ -89,7 +89,8 @@ def pareto(
 
     Args:
         spent: as from `costs`.
-        scores: score of each arm with the ends of its interval.
+        scores: difference of each arm to the baseline, with the ends of its interval: what all
+            arms have in common would hide what they differ in.
         quality: what is on the other axis, with its unit.
         better: which way it is better.
     """

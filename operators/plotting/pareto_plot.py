@@ -38,6 +38,8 @@ def pareto_panels(
         ylabel: what the quality is, with its unit.
         better: which way it is better.
     """
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
     names = list(dict.fromkeys(point.name for points in panels.values() for point in points))
     with canvas(6.0, 0.5 + 3.0 * max(1, len(panels))) as drawing:
         drawing.title(title)
@@ -64,6 +66,8 @@ def pareto_panels(
                     color=colour, markersize=6, linestyle="", zorder=3,
                 )  # fmt: skip
             axes.margins(x=0.08)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+            axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
         if marks:
             axes_of[0].legend(
                 list(marks.values()), list(marks), loc="upper left", bbox_to_anchor=(1.01, 1.0)
