@@ -1,5 +1,6 @@
 """evaluation.language_model: one row a document, and rows that pool to the metric."""
 
+import importlib
 import math
 from itertools import pairwise
 
@@ -172,9 +173,9 @@ def test_bytes_that_a_tokenizer_cannot_write_are_charged_and_counted(
     given = documents({"a": "The cat sat.", "b": "The dog sat."})
     free = evaluate(given)
     assert free.context.metrics["lost_bytes"] == 0
-    monkeypatch.setattr(
-        "operators.evaluation.bits_per_byte.unknown_bytes", lambda _, text: 3 * ("dog" in text)
-    )
+    # The package calls its function by the name of this module.
+    module = importlib.import_module("operators.evaluation.bits_per_byte")
+    monkeypatch.setattr(module, "unknown_bytes", lambda _, text: 3 * ("dog" in text))
     charged = evaluate(given)
     assert charged.context.metrics["lost_bytes"] == 3
     more = {
