@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import write_section
-from operators.evaluation.bootstrap import PairedScores, compare_arms, verdict
+from operators.evaluation.bootstrap import compare_arms, verdict
+from operators.evaluation.paired_draws import PairedScores
 
 TRIALS, RESAMPLES, BESIDE = 1000, 1000, 5
 Array = npt.NDArray[np.float64]

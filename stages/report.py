@@ -133,7 +133,8 @@ class Compare(Stage):
         outputs["report"].write(pa.Table.from_pylist(report_files(page, figures), REPORT))
 
     def _findings(self, inputs: Mapping[str, Any]) -> Findings:
-        from operators.evaluation.bootstrap import PairedScores, compare_arms
+        from operators.evaluation.bootstrap import compare_arms
+        from operators.evaluation.paired_draws import PairedScores
 
         config, axis = self.config, self.config.replicate_axis
         measure = measure_of(config.metric, config.better)

@@ -61,7 +61,7 @@ def joint_level(draws: npt.ArrayLike, error: float) -> float:
     farthest = tail_levels(given).min(axis=1)
     found = float(np.quantile(farthest, error, method="lower"))
     # Few draws know their own tails badly; what is known without them are the two limits.
-    return min(error, max(found, error / given.shape[1]))
+    return float(min(error, max(found, error / given.shape[1])))
 
 
 def joint_p_values(draws: npt.ArrayLike, p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -160,7 +160,8 @@ def deviations(parts: Parts, draws: SeedDraws) -> Array:
     whole = of_rows + of_seeds
     share = np.divide(of_rows, whole, out=np.zeros_like(whole), where=whole > 0)
     narrow = draws.which[:, None] < MATCHED * share
-    return parts.row_draws * left + np.where(narrow, draws.narrow @ around, draws.wide @ around)
+    of_mean = np.where(narrow, draws.narrow @ around, draws.wide @ around)
+    return np.asarray(parts.row_draws * left + of_mean)
 
 
 def _counts(generator: np.random.Generator, draws: int, weights: Array) -> Array:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from operators.evaluation.bits_per_byte import bits_per_byte
-from operators.evaluation.bootstrap import ArmComparison, PairedScores, compare_arms, verdict
+from operators.evaluation.bootstrap import ArmComparison, compare_arms, verdict
+from operators.evaluation.paired_draws import PairedScores
 
 DOCUMENTS = 60
 NUMBERS = ("score", "low", "high", "difference", "difference_low", "difference_high",
