@@ -38,6 +38,12 @@ class Group:
         """Of all rows, in the mean over arms and seeds."""
         return float(self.weights.sum() / max(1, self.weights[..., 0].size))
 
+    @property
+    def alike(self) -> float:
+        """How many rows of one weight tell as much as these."""
+        weights = self.weights if self.weights.ndim == 1 else self.weights.mean(axis=(0, 1))
+        return float(weights.sum() ** 2 / (weights**2).sum())
+
 
 @dataclass(frozen=True)
 class Scores:

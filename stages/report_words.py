@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # With fewer (<) trainings the reader sees the difference of each.
 FEW_SEEDS = 5
+# Of fewer (<) rows alike a skewed value shows too little of its tail.
+FEW_ALIKE = 30
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,13 @@ def limits(found: Findings, resamples: int) -> list[str]:
             f"With 1 {axis} the intervals speak of other documents only: they compare these two "
             "models, and cannot say what another training would give."
         )
+    if not scores.fixed:
+        like = min(group.alike for group in scores.groups)
+        if like < FEW_ALIKE:
+            said.append(
+                f"So few rows, or so uneven ones, weigh as much as {like:.0f} alike: intervals may "
+                "be a little too narrow where their values are skewed."
+            )
     if 1 < count < FEW_SEEDS:
         from scipy.stats import t
 

@@ -9,6 +9,7 @@ drawn again, and the few seeds by Student's t; `paired_draws` has the method and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +24,6 @@ from operators.evaluation.paired_draws import (
     checked,
     deviations,
     parts_of,
-    seed_draws,
 )
 from operators.evaluation.student_interval import student_interval, student_p_value
 
@@ -78,11 +78,8 @@ def compare_arms(
     """Compare every arm with the baseline on each sample, in the order of samples and arms.
 
     Documents are drawn again with replacement, the same ones for all arms, so that what arms have
-    in common cancels. Of the mean over seeds of the scores of each draw the deviation is kept,
-    widened for what a draw of n lacks (t with n - 1 degrees of freedom, n being the effective
-    number of rows for their weights). To it comes the deviation of the seeds' mean, from Student's
-    t with S - 1 degrees of freedom; what documents vary within a seed is part of that, and is taken
-    off the documents' variance. Intervals are percentiles.
+    in common cancels, and the mean of the seeds is drawn from Student's t: see `paired_draws`.
+    Intervals are percentiles of the sum; their ends lie as far out as drawing leaves uncertain.
 
     All differences are one family: the corrected intervals hold together (see `multiplicity`).
 
@@ -117,15 +114,13 @@ def compare_arms(
         raise ValueError("samples must have the same arms and seeds, and there must be one")
     generator = np.random.default_rng(seed)
     arms, seeds, _ = given[0][0].shape
-    # The same draws of seeds for all samples and arms: what they have in common stays in common.
-    of_seeds = seed_draws(generator, resamples, seeds)
     found = [
         parts_of(values, weights, baseline, rows, resamples, generator) for values, weights in given
     ]
     counts = [values.shape[2] for values, _ in given]
     if contrast:
         found, counts = [found[0].minus(found[1])], [sum(counts)]
-    draws = [deviations(parts, of_seeds) for parts in found]
+    draws = [deviations(parts, resamples, (seed, number)) for number, parts in enumerate(found)]
     judges = [_judge(parts, drawn, rows) for parts, drawn in zip(found, draws, strict=True)]
     others = [arm for arm in range(arms) if arm != baseline]
     family = np.concatenate([drawn[:, [arms + arm for arm in others]] for drawn in draws], axis=1)
@@ -170,7 +165,11 @@ class _Judge:
         if self.draws is None:
             found = student_interval(self.by_seed[:, index], confidence=1 - error)
             return found.low, found.high
-        low, high = np.quantile(self.draws[:, index], [error / 2, 1 - error / 2])
+        # Percentiles of draws are off by chance: a standard error of their level goes to the safe
+        # side.
+        tail = error / 2
+        tail = max(tail - math.sqrt(tail * (1 - tail) / len(self.draws)), 0.0)
+        low, high = np.quantile(self.draws[:, index], [tail, 1 - tail])
         return center + float(low), center + float(high)
 
     def p_value(self, index: int) -> float:

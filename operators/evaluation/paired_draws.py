@@ -3,17 +3,17 @@
 Documents and seeds are crossed random effects. Their parts in the variance of a mean are found
 apart, and draws of both are added:
 
-- documents are drawn again with replacement, the same ones for all arms (Efron and Tibshirani 1993;
-  Koehn 2004), and the deviations widened for what a draw of n lacks;
+- documents are drawn again with replacement, the same ones for all arms (Koehn 2004), each draw
+  against its own standard error: the bootstrap-t (Efron and Tibshirani 1993, chapter 12), which
+  holds for skewed values and few documents better than percentiles do;
 - the mean of the seeds is drawn from Student's t with S - 1 degrees of freedom.
 
-The sum of the two is the solution of Behrens and Fisher for two variances that are not known, a
-generalised pivot (Weerahandi 1993). It is too wide where three seeds vary little and documents
-much: 95 % intervals hold the truth in 97.5 %. The prior that matches frequencies, proportional to
-``(v1 v2)**-1.5 (v1 + v2)`` in the variances of the two means (Ghosh and Kim 2001), turns draws of
-the seeds to S + 1 degrees of freedom as the documents' share grows, and is a little too narrow:
-93.5 % where both count. Three draws in four are by it; benchmarks/bootstrap_coverage.py shows what
-that holds.
+With normal values the sum of the two is the solution of Behrens and Fisher for two variances that
+are not known, a generalised pivot (Weerahandi 1993). It is too wide where three seeds vary little
+and documents much: 95 % intervals hold the truth in 97.5 %. So the variances are drawn with the
+prior that matches frequencies, proportional to ``(v1 v2)**-1.5 (v1 + v2)`` in the variances of the
+two means (Ghosh and Kim 2001): as the documents' share grows, the seeds' draws get S + 1 degrees of
+freedom. benchmarks/bootstrap_coverage.py shows what that holds.
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-
-# How many of the draws are by the matching prior, where all of the variance is the rows'.
-MATCHED = 0.75
 
 # Resamples done at a time hold this many document weights at most (8 bytes each: 32 MB).
 _WEIGHTS_AT_A_TIME = 4_000_000
@@ -57,11 +54,13 @@ class Parts:
     Attributes:
         by_seed: pooled score of each seed, [seeds, 2 * arms].
         row_draws: what another draw of the rows would have changed, [resamples, 2 * arms].
+        row_variance: of the mean, as the rows show it.
         noise: the part of the variance of the mean that both rows and seeds account for.
     """
 
     by_seed: Array
     row_draws: Array
+    row_variance: Array
     noise: Array
 
     def minus(self, other: Parts) -> Parts:
@@ -69,25 +68,9 @@ class Parts:
         return Parts(
             self.by_seed - other.by_seed,
             self.row_draws - other.row_draws,
+            self.row_variance + other.row_variance,
             self.noise + other.noise,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class SeedDraws:
-    """Weights of the seeds, the same for all arms and samples: what these share stays shared.
-
-    Their sum over the deviations of the seeds' scores is a draw of the deviation of their mean.
-
-    Attributes:
-        wide: t-distributed with S - 1 degrees of freedom, [resamples, seeds].
-        narrow: the same draws with a variance that has S + 1.
-        which: in [0, 1), [resamples]: lets a comparison choose between the two.
-    """
-
-    wide: Array
-    narrow: Array
-    which: Array
 
 
 def parts_of(
@@ -102,66 +85,87 @@ def parts_of(
     # Differences are taken before anything is summed, not between two finished scores: arms with
     # equal values differ by exactly 0 then, and no rounding of a sum can look like a difference.
     arms, seeds, count = values.shape
+    nothing = np.zeros(2 * arms)
     if weights.ndim == 3:
         pooled = (values * weights).sum(axis=2) / weights.sum(axis=2)
         by_seed = np.concatenate([pooled, pooled - pooled[baseline]])
-        return Parts(by_seed.T, np.zeros((resamples, 2 * arms)), np.zeros(2 * arms))
+        return Parts(by_seed.T, np.zeros((resamples, 2 * arms)), nothing, nothing)
     both = np.concatenate([values, values - values[baseline]])
     by_seed = (both * weights).sum(axis=2) / weights.sum()
     if rows == "fixed" or count == 1:
-        return Parts(by_seed.T, np.zeros((resamples, 2 * arms)), np.zeros(2 * arms))
-    mean = both.mean(axis=1)
-    observed = by_seed.mean(axis=1)
-    effective = float(weights.sum() ** 2 / (weights**2).sum())
-    draws = np.empty((resamples, 2 * arms))
+        return Parts(by_seed.T, np.zeros((resamples, 2 * arms)), nothing, nothing)
+    around = both - by_seed.mean(axis=1)[:, None, None]
+    draws, variance = _row_draws(around.mean(axis=1), weights, resamples, generator)
+    noise = nothing
+    if seeds > 1:
+        influence = (count * weights / weights.sum()) * around
+        influence -= influence.mean(axis=1, keepdims=True)
+        influence -= influence.mean(axis=2, keepdims=True)
+        noise = (influence**2).sum(axis=(1, 2)) / ((seeds - 1) * (count - 1)) / (seeds * count)
+    return Parts(by_seed.T, draws, variance, noise)
+
+
+def _row_draws(
+    around: Array, weights: Array, resamples: int, generator: np.random.Generator
+) -> tuple[Array, Array]:
+    """Deviations of pooled means by the bootstrap-t, [resamples, means], and their variances.
+
+    Args:
+        around: values less their pooled mean, [means, rows].
+    """
+    count = len(weights)
+    weighted = around * weights
+    # (n - 1) / n, n being as many rows of one weight as would vary alike.
+    lack = 1 - float((weights**2).sum() / weights.sum() ** 2)
+    variance = (weighted**2).sum(axis=1) / weights.sum() ** 2 / lack
+    sums = np.concatenate([weighted, weighted**2, weighted * weights]).T
+    draws = np.empty((resamples, len(around)))
     step = max(1, _WEIGHTS_AT_A_TIME // count)
     for begin in range(0, resamples, step):
         chunk = slice(begin, min(begin + step, resamples))
         drawn = _counts(generator, chunk.stop - begin, weights)
-        draws[chunk] = (drawn @ (mean * weights).T) / (drawn @ weights)[:, None] - observed
-    # A draw has (n - 1) / n of the variance, and not the tails of what n values tell of it.
-    freedom = max(effective - 1, 0.5)
-    draws *= np.sqrt((freedom + 1) / generator.chisquare(freedom, resamples))[:, None]
-    noise = np.zeros(2 * arms)
-    if seeds > 1:
-        influence = (count * weights / weights.sum()) * (both - observed[:, None, None])
-        influence -= influence.mean(axis=1, keepdims=True)
-        influence -= influence.mean(axis=2, keepdims=True)
-        noise = (influence**2).sum(axis=(1, 2)) / ((seeds - 1) * (count - 1)) / (seeds * count)
-    return Parts(by_seed.T, draws, noise)
+        whole, squares = (drawn @ weights)[:, None], (drawn @ weights**2)[:, None]
+        first, second, mixed = np.split(drawn @ sums, 3, axis=1)
+        moved = first / whole
+        error = np.sqrt(np.maximum(second - 2 * moved * mixed + moved**2 * squares, 0)) / whole
+        # Rows that by chance are all the same have no error of their own: they count as they are.
+        known = error > 1e-9 * np.sqrt(variance)
+        ratio = np.divide(np.sqrt(variance * lack), error, out=np.ones_like(error), where=known)
+        draws[chunk] = -moved * ratio
+    return draws * math.sqrt(1 / lack), variance
 
 
-def seed_draws(generator: np.random.Generator, resamples: int, seeds: int) -> SeedDraws:
-    """Draws of what another set of seeds would have changed."""
-    if seeds == 1:
-        nothing = np.zeros((resamples, 1))
-        return SeedDraws(nothing, nothing, np.zeros(resamples))
-    normal = generator.standard_normal((resamples, seeds)) / math.sqrt(seeds)
-    square = generator.chisquare(seeds - 1, resamples)
-    more = square + generator.chisquare(2, resamples)
-    wide, narrow = (normal / np.sqrt(found)[:, None] for found in (square, more))
-    return SeedDraws(wide, narrow, generator.uniform(size=resamples))
+def deviations(parts: Parts, resamples: int, stream: tuple[int, ...]) -> Array:
+    """What other rows and other seeds would have changed: [resamples, 2 * arms].
 
+    Seeds are drawn for each score and difference by itself. How the effects of a few seeds on
+    several arms go together cannot be told from these seeds; to take them as if they did not is on
+    the safe side (Sidak 1967).
 
-def deviations(parts: Parts, draws: SeedDraws) -> Array:
-    """What other rows and other seeds would have changed: [resamples, 2 * arms]."""
-    seeds = len(parts.by_seed)
+    Args:
+        stream: of the generators; an arm has the same draws whatever other arms there are.
+    """
+    seeds, scores = parts.by_seed.shape
     if seeds == 1:
         return parts.row_draws
-    around = parts.by_seed - parts.by_seed.mean(axis=0)
-    of_rows, of_seeds = parts.row_draws.var(axis=0), around.var(axis=0, ddof=1) / seeds
+    of_seeds = parts.by_seed.var(axis=0, ddof=1) / seeds
     # What rows vary within a seed is in both parts. It is taken off that of the rows, which are
     # many: the spread of three seeds is known too badly for anything to be taken off it. Seeds that
     # by chance agree better than their rows allow hold no more of it than they show.
-    both = np.minimum(parts.noise, of_seeds)
-    left = 1 - np.divide(both, of_rows, out=np.zeros_like(of_rows), where=of_rows > 0)
-    left = np.sqrt(np.maximum(left, 0))
-    of_rows = of_rows * left**2
-    whole = of_rows + of_seeds
-    share = np.divide(of_rows, whole, out=np.zeros_like(whole), where=whole > 0)
-    narrow = draws.which[:, None] < MATCHED * share
-    of_mean = np.where(narrow, draws.narrow @ around, draws.wide @ around)
-    return np.asarray(parts.row_draws * left + of_mean)
+    left = np.maximum(parts.row_variance - np.minimum(parts.noise, of_seeds), 0)
+    shrunk = np.divide(left, parts.row_variance, out=np.zeros(scores), where=parts.row_variance > 0)
+    found = parts.row_draws * np.sqrt(shrunk)
+    for score in range(scores):
+        whole = left[score] + of_seeds[score]
+        if not of_seeds[score] > 0:
+            continue
+        generator = np.random.default_rng([*stream, score % (scores // 2), score // (scores // 2)])
+        square = generator.chisquare(seeds - 1, resamples)
+        matched = generator.uniform(size=resamples) < left[score] / whole
+        square += np.where(matched, generator.chisquare(2, resamples), 0)
+        normal = generator.standard_normal(resamples)
+        found[:, score] += normal * np.sqrt(of_seeds[score] * (seeds - 1) / square)
+    return found
 
 
 def _counts(generator: np.random.Generator, draws: int, weights: Array) -> Array:

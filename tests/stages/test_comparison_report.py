@@ -350,6 +350,22 @@ def test_few_resamples_for_many_comparisons_are_told(compare, scores):
     assert said not in pages(compare(given, resamples=2000))["report.md"].decode()
 
 
+def test_few_rows_that_carry_most_of_the_weight_are_told(compare, scores, artifact):
+    given = scores({"baseline": 0.0, "a": 0.1})
+    said = "weigh as much as 2 alike"
+    assert said not in pages(compare(given))["report.md"].decode()
+    uneven = [
+        artifact(
+            "metrics",
+            [row | {"weight": 1e6 if row["id"] in DOCUMENTS[:2] else 1.0}
+             for row in made.table().to_pylist()],
+            cell=made.cell,
+        )
+        for made in given
+    ]  # fmt: skip
+    assert said in pages(compare(uneven))["report.md"].decode()
+
+
 # --- other metrics, and groups --------------------------------------------------------------------
 
 
