@@ -154,7 +154,7 @@ def deviations(parts: Parts, resamples: int, stream: tuple[int, ...]) -> Array:
     # by chance agree better than their rows allow hold no more of it than they show.
     left = np.maximum(parts.row_variance - np.minimum(parts.noise, of_seeds), 0)
     shrunk = np.divide(left, parts.row_variance, out=np.zeros(scores), where=parts.row_variance > 0)
-    found = parts.row_draws * np.sqrt(shrunk)
+    found: Array = parts.row_draws * np.sqrt(shrunk)
     for score in range(scores):
         whole = left[score] + of_seeds[score]
         if not of_seeds[score] > 0:
