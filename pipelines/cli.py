@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli_catalog import catalog
 from pipelines.cli_cluster import cluster, doctor
 from pipelines.cli_jobs import jobs, logs, stop, submit
 from pipelines.cli_schedule import schedule
@@ -41,6 +42,7 @@ from pipelines.console import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipelines.claims import Finding
     from pipelines.gates import Verdict
     from pipelines.leases import Lease
     from pipelines.plan import Plan
@@ -122,7 +124,9 @@ def run(
     if dry_run:
         _show_plan(planned, store, names, forced, as_json)
         return
+    from pipelines.claims import told as claim_told
     from pipelines.display import LiveDisplay
+    from pipelines.findings import findings_of
     from pipelines.leases import Lease
     from pipelines.recorder import Recorder
     from pipelines.run import Runner
@@ -151,7 +155,16 @@ def run(
     state = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
     report = _report_text(store, statuses)
     verdicts = _judged(planned, statuses, recorder) if state == "FINISHED" else []
-    told = _close(recorder, lease, state, report=report, gates=verdicts, hurry=interrupted)
+    findings = findings_of(planned, statuses, store) if state == "FINISHED" else []
+    told = _close(
+        recorder,
+        lease,
+        state,
+        report=report,
+        gates=verdicts,
+        findings=findings,
+        hurry=interrupted,
+    )
     if as_json:
         print_json(
             [
@@ -163,6 +176,7 @@ def run(
     else:
         _show_results(store, statuses, report, recorder)
     tell(told)
+    tell([f"claim: {claim_told(found)}" for found in findings if found.outcome != "not run"])
     passed = _tell_gates(planned, verdicts, recorder)
     if interrupted:
         raise SystemExit(INTERRUPTED)
@@ -294,8 +308,8 @@ def ui(
     raise SystemExit(open_ui(uri, host, port))
 
 
-for command in (ls, show, lineage, verify, gc, tokenize, submit, jobs, logs, stop, cluster, doctor,
-                schedule):  # fmt: skip
+for command in (ls, show, lineage, verify, gc, catalog, tokenize, submit, jobs, logs, stop, cluster,
+                doctor, schedule):  # fmt: skip
     cli.add_command(command)
 
 
@@ -461,6 +475,7 @@ def _close(
     *,
     report: str = "",
     gates: Sequence[Verdict] = (),
+    findings: Sequence[Finding] = (),
     hurry: bool,
 ) -> list[str]:
     """End the record and the entry of a run; what there is to tell."""
@@ -468,6 +483,7 @@ def _close(
         state=state,
         report=report,
         gates=gates,
+        findings=findings,
         grace=INTERRUPTED_GRACE if hurry else GRACE,
         at_most=INTERRUPTED_AT_MOST if hurry else None,
     )

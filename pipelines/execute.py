@@ -39,9 +39,16 @@ Emit = Callable[[Any], None]
 class StoredArtifact:
     """An input, opened from the store."""
 
-    def __init__(self, store: Store, manifest: Manifest, cell: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        cell: Mapping[str, Any],
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
         self._store, self._manifest = store, manifest
         self.cell = cell
+        self.provenance = provenance or {}
 
     @property
     def kind(self) -> Kind:
@@ -344,7 +351,11 @@ def open_inputs(
 ) -> dict[str, Any]:
     opened: dict[str, Any] = {}
     for name in names:
-        wired = [StoredArtifact(store, store.manifest(d), cell) for d, cell in task.inputs[name]]
+        made = task.provenance.get(name) or [{}] * len(task.inputs[name])
+        wired = [
+            StoredArtifact(store, store.manifest(digest), cell, how)
+            for (digest, cell), how in zip(task.inputs[name], made, strict=True)
+        ]
         opened[name] = wired if cls.inputs[name].many else wired[0]
     return opened
 

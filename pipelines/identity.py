@@ -66,6 +66,7 @@ class KeyParts:
         inputs: input name -> digests, each with the matrix cell it came from where that counts.
         sources: address -> hash of content read from outside the store.
         libraries: distribution -> version, of those that the stage says change its result.
+        provenance: input name -> hash of how its artifacts were made, where the stage asks for it.
     """
 
     uses: str
@@ -74,16 +75,21 @@ class KeyParts:
     inputs: Mapping[str, list[tuple[Mapping[str, Any], str]]]
     sources: Mapping[str, str]
     libraries: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        parts = asdict(self)
+        if not self.provenance:
+            del parts["provenance"]  # keys of stages that do not ask for it are as they were
+        return parts
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> KeyParts:
         inputs = {name: [(cell, digest) for cell, digest in wires]
                   for name, wires in data["inputs"].items()}  # fmt: skip
-        libraries = data.get("libraries", {})
-        return cls(data["uses"], data["config"], data["code"], inputs, data["sources"], libraries)
+        libraries, provenance = data.get("libraries", {}), data.get("provenance", {})
+        return cls(data["uses"], data["config"], data["code"], inputs, data["sources"], libraries,
+                   provenance)  # fmt: skip
 
     @property
     def key(self) -> str:
@@ -114,6 +120,8 @@ def explain(old: KeyParts, new: KeyParts) -> list[str]:
         was, now = (len(side or ()) for side in (before, after))
         detail = f" ({was} -> {now} artifacts)" if was != now else ""
         changes.append(f"input {name} has other content{detail}")
+    for name, _, _ in changed(old.provenance, new.provenance):
+        changes.append(f"input {name} was made in another way")
     sources = list(changed(old.sources, new.sources))
     if sources:
         names = ", ".join(name for name, _, _ in sources[:3])

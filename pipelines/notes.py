@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipelines.claims import Finding, told
 from pipelines.files import StoreError
 from pipelines.gates import Verdict
 from pipelines.plan import Plan
@@ -126,6 +127,7 @@ def run_note(
     run: str,
     *,
     gates: Sequence[Verdict] = (),
+    findings: Sequence[Finding] = (),
     report: str = "",
 ) -> str:
     """The page of a pipeline run that has ended.
@@ -136,13 +138,16 @@ def run_note(
         runs: stage -> our id of its run.
         run: our id of the pipeline run.
         gates: how they were judged.
+        findings: what became of the claims.
         report: what the run has to say, in Markdown.
     """
     judged = "".join(f"- {'passed' if v.passed else '**failed**'}: {v.told}\n" for v in gates)
+    claimed = "".join(f"- {told(finding)}\n" for finding in findings)
     parts = [
         f"![what was made from what](tokenmill:{run}/{PICTURE})",
         plan.description or f"One run of `{plan.file}`.",
         judged and f"Gates:\n\n{judged}",
+        claimed and f"Claims:\n\n{claimed}",
         report,
     ]
     note = "\n\n".join(filter(None, parts))

@@ -24,13 +24,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from cluster.needs import Needs
+from pipelines.claims import Claim
 from pipelines.identity import canonical_json, identity_config
 from pipelines.located import InvalidDag, Located, Unset, Where, nearest, spell, spells
 from pipelines.nightly import Nightly
 from pipelines.registry import UnknownStage, find_stage, type_of
 from pipelines.sections import describe
 from pipelines.spec import DagSpec, Retries, Scalar, StageSpec, Verify
-from stages.contract import Input, Stage, StageConfig
+from stages.contract import Input, Kind, Stage, StageConfig
 
 Cell = Mapping[str, Scalar]
 
@@ -84,6 +85,8 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     verify: Verify = "on-open"
     nightly: Nightly = field(default_factory=Nightly)
+    claims: tuple[Claim, ...] = ()
+    scale_up: str = ""
 
     def __getitem__(self, name: str) -> PlannedStage:
         return next(stage for stage in self.stages if stage.name == name)
@@ -144,7 +147,15 @@ def make_plan(spec: DagSpec) -> Plan:
         raise InvalidDag(spec.located.mistakes)
     file = spec.located.file
     return Plan(
-        spec.pipeline, spec.description, spec.seed, file, tuple(planned), spec.verify, spec.nightly
+        spec.pipeline,
+        spec.description,
+        spec.seed,
+        file,
+        tuple(planned),
+        spec.verify,
+        spec.nightly,
+        spec.claims,
+        spec.scale_up,
     )
 
 
@@ -175,6 +186,7 @@ class _Planner:
             self._find_class(stage)
         for stage in self.spec.stages.values():
             self._check_need_names(stage)
+        self._check_claims()
         planned: list[PlannedStage] = []
         for name in self._order():
             cells = self._expand(self.spec.stages[name])
@@ -204,6 +216,20 @@ class _Planner:
                 where: Where = (*stage.where, "needs") if stage.needs else stage.where
                 problem = f'the input "{name}" ({needed.kind}: {needed.description}) is missing'
                 self.located.mistake(where, problem, f"add `{name}: STAGE` under needs")
+
+    def _check_claims(self) -> None:
+        for number, claim in enumerate(self.spec.claims):
+            found = self.classes.get(claim.stage)
+            if found is None:
+                continue  # said already
+            where: Where = ("claims", number, "artifact")
+            measured = {name for name, o in found.outputs.items() if o.kind is Kind.METRICS}
+            if claim.output not in measured:
+                problem = f'{claim.stage} has no metrics "{claim.output}"'
+                self.located.mistake(where, problem, nearest(claim.output, measured))
+            elif self.spec.stages[claim.stage].matrix:
+                problem = f"{claim.stage} is a matrix, and a claim speaks of one table"
+                self.located.mistake(where, problem, "name a stage that gathers the cells")
 
     def _inputs(self, stage: StageSpec) -> Mapping[str, Input] | None:
         found = self.classes.get(stage.name)

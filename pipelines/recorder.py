@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.claims import Finding
 from pipelines.gates import Verdict
 from pipelines.identity import canonical_json, hash_bytes, identity_config
 from pipelines.leases import process_start
@@ -194,6 +195,7 @@ class Recorder:
         state: str,
         report: str = "",
         gates: Sequence[Verdict] = (),
+        findings: Sequence[Finding] = (),
         grace: float = 5.0,
         at_most: float | None = None,
     ) -> list[str]:
@@ -203,6 +205,7 @@ class Recorder:
             state: FINISHED, FAILED or KILLED.
             report: shown with the run, in Markdown.
             gates: how they were judged; shown above the report.
+            findings: what became of the claims; shown there too.
             grace: seconds to wait for a tracker that is away; what is left waits for the next
                 command.
             at_most: seconds after which to end in any case.
@@ -214,12 +217,20 @@ class Recorder:
             return []
         end: Operation = {"id": self._run, "name": "the run", "end": state, "time": _now()}
         note = run_note(
-            self._plan, self._statuses, self._children, self._run, gates=gates, report=report
+            self._plan,
+            self._statuses,
+            self._children,
+            self._run,
+            gates=gates,
+            findings=findings,
+            report=report,
         )
         end["tags"] = {"mlflow.note.content": note}
         end["texts"] = {PICTURE: draw(boxes_of(self._statuses.values()))}
         if gates:
             end["tags"]["tokenmill.gates"] = "passed" if all(v.passed for v in gates) else "failed"
+        if findings:
+            end["tags"]["tokenmill.claims"] = "; ".join(finding.outcome for finding in findings)
         self._append(end)
         self._ended = True
         left = self._spool.close(grace, at_most)

@@ -13,6 +13,7 @@ from pipelines.code import CodeIndex
 from pipelines.code_texts import keep_texts, name_of
 from pipelines.identity import KeyParts, explain, identity_config
 from pipelines.plan import Plan, PlannedStage
+from pipelines.provenance import provenance_hashes, provenances
 from pipelines.status import StageStatus
 from pipelines.store import Store
 
@@ -55,6 +56,7 @@ class Resolver:
             inputs=inputs,
             sources=self._sources[making],
             libraries={name: _version(name) for name in cls.libraries},
+            provenance=provenance_hashes(provenances(planned, statuses)),
         )
 
     def find(self, planned: PlannedStage, parts: KeyParts) -> tuple[dict[str, Any] | None, str]:
@@ -102,8 +104,13 @@ class Resolver:
         return self._code.texts(cls.__module__, cls.__qualname__)
 
     def pointer(self, planned: PlannedStage) -> str:
-        # Matrix values are free text; a slash in one must not lead elsewhere.
-        return f"stages/{self.plan.pipeline}/{quote(planned.name, safe='[]=,+')}"
+        return pointer_of(self.plan.pipeline, planned.name)
+
+
+def pointer_of(pipeline: str, stage: str) -> str:
+    """Where the store keeps the key of the last result of a planned stage, by its name."""
+    # Matrix values are free text; a slash in one must not lead elsewhere.
+    return f"stages/{pipeline}/{quote(stage, safe='[]=,+')}"
 
 
 @cache

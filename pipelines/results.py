@@ -18,6 +18,7 @@ class StageTask:
         module, name: where its class is.
         folder: the folder of the DAG file, for a user's own stages.
         inputs: input name -> (digest, cell) of each artifact wired to it.
+        provenance: input name -> what went into each of these artifacts, where that is asked for.
         prefix: the attempt's prefix in the store.
         shard: index of the shard for a RowStage, else None.
         shard_key: identity of that shard.
@@ -47,6 +48,7 @@ class StageTask:
     sources: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
     key: str = ""
+    provenance: Mapping[str, list[Any]] = field(default_factory=dict)
 
     @property
     def task_name(self) -> str:

@@ -36,8 +36,10 @@ from pipelines.code_texts import name_of
 from pipelines.conservation import conservation_fault
 from pipelines.execute import run_task
 from pipelines.files import StoreError, StoreFull
+from pipelines.identity import KeyParts
 from pipelines.leases import Lease
 from pipelines.plan import Plan, PlannedStage
+from pipelines.provenance import provenances
 from pipelines.redact import redact, redact_text
 from pipelines.resolve import Resolver
 from pipelines.results import Point, Progress, StageTask, TaskResult, Written, summed
@@ -285,6 +287,7 @@ class Runner:
                 sources=sources,
                 code=name_of(status.parts.code),
                 key=status.key,
+                provenance=provenances(planned, self.statuses),
             )
             job.waiting.add(task.task_name)
             self._submit(_Out(task, planned.name, needs))
@@ -521,6 +524,8 @@ class Runner:
         # Not the time in the queue: from the start of the first task to the end of the last.
         status.seconds = max(r.ended for r in results) - min(r.began for r in results)
         status.run_id = run_id
+        # As the record has them, so that this run and one that reuses the result agree.
+        status.made = KeyParts.from_json(redact(status.parts.as_json()))
         record = {
             "key": status.key,
             "stage": planned.name,

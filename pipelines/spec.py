@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from cluster.needs import SELECTOR, Needs
+from pipelines.claims import Claim, ClaimReader
 from pipelines.located import (
     InvalidDag,
     Located,
@@ -28,7 +29,8 @@ from pipelines.nightly import Nightly, NightReader
 from pipelines.sections import Sections, describe
 
 TOP_KEYS = (
-    "pipeline", "description", "seed", "verify", "stages", "schedule", "gates", "notify",
+    "pipeline", "description", "seed", "verify", "stages", "schedule", "gates", "notify", "claims",
+    "scale_up",
 )  # fmt: skip
 STAGE_KEYS = (
     "uses", "needs", "with", "matrix", "resources", "retries", "timeout", "quarantine", "code",
@@ -90,6 +92,8 @@ class DagSpec:
     located: Located
     verify: Verify = "on-open"
     nightly: Nightly = field(default_factory=Nightly)
+    claims: tuple[Claim, ...] = ()
+    scale_up: str = ""
 
     def is_named(self, stage: str) -> bool:
         """Whether the file has an entry of this name, sound or not."""
@@ -186,6 +190,8 @@ class _Reader(Sections):
             located=self.located,
             verify=self._verify(data),
             nightly=NightReader(self.located).read(data, list(stages or ())),
+            claims=ClaimReader(self.located).read(data, list(stages or ())),
+            scale_up=str(data.get("scale_up") or ""),
         )
 
     def _verify(self, data: Mapping[str, Any]) -> Verify:

@@ -22,6 +22,7 @@ class StageStatus:
     planned: PlannedStage
     state: State = "waiting"
     parts: KeyParts | None = None
+    made: KeyParts | None = None  # what its outputs were made of: of a pinned result, other parts
     key: str | None = None
     outputs: dict[str, Manifest] = field(default_factory=dict)
     inputs: dict[str, Manifest] = field(default_factory=dict)  # by digest
@@ -41,6 +42,7 @@ class StageStatus:
     def take(self, record: Mapping[str, Any], store: Store) -> None:
         """Become `reused`, from a stored result."""
         self.state = "reused"
+        self.made = KeyParts.from_json(record["parts"])
         self.outputs = {name: store.manifest(d) for name, d in record["outputs"].items()}
         self.metrics = dict(record["metrics"])
         self.dropped = dict(record["dropped"])

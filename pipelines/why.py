@@ -116,6 +116,8 @@ class Explainer:
             yield Change("library", library, before, after)
         for input_name, before, after in changed(old.inputs, new.inputs):
             yield Change("input", input_name, self._artifacts(before), self._artifacts(after))
+        for input_name, _, _ in changed(old.provenance, new.provenance):
+            yield Change("input", f"{input_name} (how it was made)")
         for address, before, after in changed(old.sources, new.sources):
             yield Change("source", address, before, after)
 

@@ -67,12 +67,16 @@ class Input:
 
     `many`: takes every cell of a matrix at once (a report over arms). Otherwise a stage that needs
     a matrix stage is itself run once a cell.
+
+    `provenance`: of a `many` input, its artifacts say what went into them (`Artifact.provenance`),
+    and the key of the stage holds it.
     """
 
     kind: Kind
     description: str
     many: bool = False
     optional: bool = False
+    provenance: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,18 @@ class Artifact(Protocol):
     @property
     def cell(self) -> Mapping[str, Any]:
         """The matrix values of the stage that made it, for inputs declared `many`; else empty."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, Mapping[str, Mapping[str, list[Any]]]]:
+        """What went into it, and not into all artifacts of the input alike; empty where the input
+        does not declare `provenance`.
+
+        By stage of the DAG, then by part, then by name, the values in the cells of that stage:
+        `uses` (named ""), `config` by field, `code` ("": the name of the set of code), `library` by
+        distribution, `source` ("": hash of all), and `input` by name with {kind, digest, stage}.
+        What is missing here and not in another artifact did not go into this one.
+        """
         ...
 
     @property

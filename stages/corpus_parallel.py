@@ -11,6 +11,7 @@ from stages.contract import Context, Field, Kind, Output, Sink, Stage, StageConf
 from stages.corpus import SHARD_ROWS
 from stages.kinds import DOCUMENTS, DROPPED
 from stages.quarantine import Written
+from stages.reading.cldr import SCHEME, CldrSource
 from stages.reading.parallel import ParallelSource
 from stages.reading.records import Columns
 
@@ -27,7 +28,8 @@ class Parallel(Stage):
     class Config(StageConfig):
         source: str = Field(
             description="a table with a column a language (parquet, arrow, csv, tsv, jsonl), or a "
-            "folder or glob of texts, one sentence a line, named by language (eng_Latn.dev)"
+            "folder or glob of texts, one sentence a line, named by language (eng_Latn.dev); or "
+            "cldr://names, what countries, languages, currencies and units are called"
         )
         languages: list[str] | None = Field(
             None, min_length=1, description="columns or files to take; default all like eng_Latn"
@@ -51,7 +53,9 @@ class Parallel(Stage):
         "dropped": Output(Kind.DROPPED, "sentences that are not in every language"),
     }
 
-    def _source(self) -> ParallelSource:
+    def _source(self) -> ParallelSource | CldrSource:
+        if self.config.source.startswith(SCHEME):
+            return CldrSource(self.config.source)
         return ParallelSource(self.config.source, Columns())
 
     def sources(self) -> Mapping[str, str]:

@@ -19,7 +19,8 @@ class LanguageModel(Stage):
     """Bits per byte on held-out documents, one row a document, and loss by token frequency.
 
     Every token is scored once, in a sliding window; begin of text is context, never scored; the
-    bytes are those of the text as given. Frequencies are those in the training tokens, where given
+    bytes are those of the text as given, and one that only an unknown token stands for costs 8 bits
+    on top. Frequencies are those in the training tokens, where given
     (Pinto et al. 2024 look at rare tokens apart: a mean over tokens hides them).
 
     The loss of the tokens is an upper bound on that of the bytes, which other encodings of a text
@@ -61,7 +62,7 @@ class LanguageModel(Stage):
     }
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
-        from operators.evaluation import bits_per_byte
+        from operators.evaluation.bits_per_byte import bits_per_byte, unknown_bytes
         from operators.modeling import load_model, score_documents
 
         config = self.config
@@ -88,17 +89,19 @@ class LanguageModel(Stage):
             context.progress(len(nats), len(encoded), "documents")
         sizes = [len(text.encode()) for text in texts]
         totals = [float(losses.sum()) for losses in nats]
+        lost = [unknown_bytes(tokenizer, text) for text in texts]
         rows = [
-            {"id": id_, "metric": "bits_per_byte", "value": bits_per_byte([total], [size]),
+            {"id": id_, "metric": "bits_per_byte", "value": bits_per_byte([total], [size], gone),
              "weight": float(size), "group": language}
-            for id_, language, total, size in zip(
+            for id_, language, total, size, gone in zip(
                 table.column("id").to_pylist(), table.column("language").to_pylist(),
-                totals, sizes, strict=True)
+                totals, sizes, lost, strict=True)
             if size
         ]  # fmt: skip
         if not rows:
             raise ValueError("there is no held-out text to score")
-        context.metric("bits_per_byte", bits_per_byte(totals, sizes))
+        context.metric("bits_per_byte", bits_per_byte(totals, sizes, lost))
+        context.metric("lost_bytes", sum(lost))
         context.metric("nats_per_token", sum(totals) / max(1, sum(map(len, nats))))
         context.metric("documents", len(rows))
         if config.exact_bytes:

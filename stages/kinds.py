@@ -30,6 +30,7 @@ class Kind(StrEnum):
     LEXICON = "lexicon"
     PRETOKENS = "pretokens"
     TOKENIZERS = "tokenizers"
+    TASKS = "tasks"
 
 
 FILE_KINDS = frozenset({Kind.MODEL, Kind.TOKENIZER})
@@ -182,6 +183,19 @@ TOKENIZERS = pa.schema(
     ]
 )
 
+# Questions to a model: what stands before the answer, and the answers to choose from.
+TASKS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("task", pa.string()),  # charbench.first, blimp, reversal
+        ("group", pa.string()),  # what is told apart in a task: a paradigm, a direction, a length
+        ("prompt", pa.string()),
+        ("choices", pa.list_(pa.string())),  # as they follow the prompt, with their space if any
+        ("gold", pa.int32()),  # which of them is right, from 0
+        ("baseline", pa.int32()),  # which a trivial rule of the task takes; null where it has none
+    ]
+)
+
 # What the engine sets aside: the row as it came in, with all its columns, and the exception.
 QUARANTINED = pa.schema([("id", pa.string()), ("error", pa.string())])
 
@@ -199,6 +213,7 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     Kind.LEXICON: LEXICON,
     Kind.PRETOKENS: PRETOKENS,
     Kind.TOKENIZERS: TOKENIZERS,
+    Kind.TASKS: TASKS,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +11,10 @@ import pyarrow as pa
 
 from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
 from stages.kinds import METRICS, REPORT
-from stages.report import Scalar, arm_label, baseline_arm, render, slug
+from stages.report_curve_words import figure, numbers, sentence, table
+from stages.report_page import render, slug
+from stages.report_scores import Scalar, arm_label, baseline_arm
+from stages.report_steps import Reached, steps_to_end
 
 if TYPE_CHECKING:
     from operators.evaluation.student_interval import MeanInterval
@@ -64,7 +66,7 @@ class Finding:
     @property
     def verdict(self) -> str:
         """Where the end lies to the baseline's; claimed only where the interval leaves out 0."""
-        return "baseline" if self.difference is None else side(self.difference)
+        return "baseline" if self.difference is None else self.difference.side
 
 
 class CurvesReport(Stage):
@@ -90,6 +92,11 @@ class CurvesReport(Stage):
         )
         last: int = Field(5, ge=1, description="points at the end of a curve whose mean is its end")
         confidence: float = Field(0.95, gt=0, lt=1, description="of the intervals")
+        steps_to: bool = Field(
+            False,
+            description="tell after how many steps each arm is where the baseline ends, and the "
+            "ratio to the baseline's own steps",
+        )
         level: Literal["none", "first"] = Field(
             "none", description="a dotted line in the figure: where the baseline began"
         )
@@ -115,26 +122,34 @@ class CurvesReport(Stage):
             metric: findings(curves, arms[base], config.last, config.confidence)
             for metric, curves in gathered.items()
         }
+        reached: dict[str, list[Reached]] = {
+            metric: steps_to_end(curves, arms[base], config.last, config.confidence)
+            if config.steps_to
+            else []
+            for metric, curves in gathered.items()
+        }
         rows: list[dict[str, Any]] = []
         for metric, of_arms in found.items():
-            seeds = len(gathered[metric][arms[base]].values)
-            for finding in of_arms:
-                for name, value in _numbers(finding).items():
+            weight = float(len(gathered[metric][arms[base]].values))
+            told = [(finding.arm, numbers(finding), finding.verdict) for finding in of_arms]
+            told += [(there.arm, there.numbers(), there.verdict) for there in reached[metric]]
+            for arm, of_arm, verdict in told:
+                for name, value in of_arm.items():
                     # Sums of floats may differ in their last bits between BLAS builds.
-                    rows.append({"id": finding.arm, "metric": f"{metric}.{name}",
-                                 "value": round(value, 12), "weight": float(seeds),
-                                 "group": finding.verdict})  # fmt: skip
+                    rows.append({"id": arm, "metric": f"{metric}.{name}", "weight": weight,
+                                 "value": round(value, 12), "group": verdict})  # fmt: skip
+            for finding in of_arms:
                 context.metric(f"{slug(finding.arm)}.{slug(metric)}", finding.ends)
         outputs["summary"].write(pa.Table.from_pylist(rows, METRICS))
         levels = {}
         if config.level == "first":
             levels = {metric: of_arms[base].first[1] for metric, of_arms in found.items()}
-        figure = _figure(gathered, levels, config.title)
-        context.figure("curves", figure)
-        markdown = render("curves.md.j2", self._page(gathered, found, arms[base]))
+        drawn = figure(gathered, levels, config.title)
+        context.figure("curves", drawn)
+        markdown = render("curves.md.j2", self._page(gathered, found, reached, arms[base]))
         files = [
             {"id": "report.md", "media_type": "text/markdown", "content": markdown.encode()},
-            {"id": "curves.png", "media_type": "image/png", "content": figure},
+            {"id": "curves.png", "media_type": "image/png", "content": drawn},
         ]
         outputs["report"].write(pa.Table.from_pylist(files, REPORT))
 
@@ -142,6 +157,7 @@ class CurvesReport(Stage):
         self,
         gathered: Mapping[str, Mapping[str, Curves]],
         found: Mapping[str, Sequence[Finding]],
+        reached: Mapping[str, Sequence[Reached]],
         base: str,
     ) -> dict[str, Any]:
         config, axis = self.config, self.config.replicate_axis
@@ -154,14 +170,15 @@ class CurvesReport(Stage):
         ]
         if seeds == 1:
             limits.append(f"One {axis} an arm has no spread: nothing can be claimed.")
-        compared = len(found) * (len(next(iter(found.values()))) - 1)
+        compared = len(found) * (len(next(iter(found.values()))) - 1) * (1 + config.steps_to)
         if compared > 1:
             limits.append(f"{compared} comparisons were made, without a correction for many.")
         tables = [
             {
                 "metric": metric,
-                "lines": _table(of_arms, base),
-                "sentences": [_sentence(finding, base) for finding in of_arms],
+                "lines": table(of_arms, base),
+                "sentences": [sentence(finding, base) for finding in of_arms]
+                + [there.sentence(base, axis, config.confidence) for there in reached[metric]],
             }
             for metric, of_arms in found.items()
         ]
@@ -241,102 +258,3 @@ def findings(
             )
         )  # fmt: skip
     return found
-
-
-def side(interval: MeanInterval) -> str:
-    """On which side of 0 an interval lies, strictly; one that ends at 0, or nowhere, on none."""
-    if interval.high < 0:
-        return "lower"
-    return "higher" if interval.low > 0 else "undecided"
-
-
-def _numbers(finding: Finding) -> dict[str, float]:
-    numbers = {
-        "first": finding.first[1],
-        "lowest": finding.lowest[1],
-        "highest": finding.highest[1],
-        "last": finding.at_end[1],
-        "end": finding.ends,
-    }
-    if finding.recovered is not None:
-        numbers["recovered"] = finding.recovered
-    for name, interval in (("change", finding.change), ("difference", finding.difference)):
-        if interval is not None:
-            numbers[name] = interval.mean
-            if not math.isnan(interval.low):  # one seed alone has none
-                numbers |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return numbers
-
-
-def _table(found: Sequence[Finding], base: str) -> list[list[str]]:
-    lines = [["arm", "first", "lowest", "highest", "last", "end", "end against first", "interval",
-              f"end against {base}", "interval", "verdict"]]  # fmt: skip
-    for finding in found:
-        difference = finding.difference
-        lines.append(
-            [
-                finding.arm,
-                f"{finding.first[1]:.4f}",
-                *(f"{value:.4f} at {step}" for step, value in (finding.lowest, finding.highest)),
-                f"{finding.at_end[1]:.4f}",
-                f"{finding.ends:.4f}",
-                f"{finding.change.mean:+.4f} ({finding.change.mean / finding.first[1]:+.1%})",
-                _written(finding.change),
-                "" if difference is None else f"{difference.mean:+.4f}",
-                "" if difference is None else _written(difference),
-                finding.verdict,
-            ]
-        )
-    return lines
-
-
-def _written(interval: MeanInterval) -> str:
-    return "" if math.isnan(interval.low) else f"[{interval.low:+.4f}, {interval.high:+.4f}]"
-
-
-def _sentence(finding: Finding, base: str) -> str:
-    """What the intervals allow to say of an arm."""
-    first, (step, highest) = finding.first[1], finding.highest
-    peak = ""
-    if finding.recovered is not None:
-        peak = (
-            f" after a peak of {highest / first - 1:+.1%} at step {step}, of which "
-            f"{finding.recovered:.0%} is undone"
-        )
-    where = side(finding.change)
-    if where == "undecided":
-        said = f"{finding.arm}: no change since its first value can be claimed{peak}"
-    else:
-        said = (
-            f"{finding.arm} ends {abs(finding.change.mean / first):.1%} {where} than it began{peak}"
-        )
-    if finding.difference is None:
-        return said + "."
-    if finding.verdict == "undecided":
-        return f"{said}; no difference to {base} can be claimed."
-    return f"{said}; {abs(finding.difference.mean):.4f} {finding.verdict} than {base}."
-
-
-def _figure(
-    gathered: Mapping[str, Mapping[str, Curves]], levels: Mapping[str, float], title: str
-) -> bytes:
-    from operators.plotting.curve_panels import Band, curve_panels
-
-    panels = {
-        _told(metric): {
-            arm: Band(
-                curve.steps,
-                curve.values.mean(axis=0).tolist(),
-                curve.values.min(axis=0).tolist(),
-                curve.values.max(axis=0).tolist(),
-            )
-            for arm, curve in curves.items()
-        }
-        for metric, curves in gathered.items()
-    }
-    heights = {_told(metric): height for metric, height in levels.items()}
-    return curve_panels(panels, title=title, xlabel="step", levels=heights)
-
-
-def _told(metric: str) -> str:
-    return metric.replace("_", " ")

@@ -6,6 +6,7 @@ size; fitted per language, the law says which size gives a common count.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -284,8 +285,9 @@ class FairSizes(Stage):
 class Fairness(Stage):
     """Whether sizes fitted per language made languages more equal than one size for all.
 
-    The variance of CTC across languages at one size over that at the fitted sizes, with a two-sided
-    F test as Arnett et al. 2025 report it. Only a p-value below `alpha` is called a fall.
+    With `fitted_algorithm` and `fitted_at_size`: whether another algorithm did. The variance of CTC
+    across languages before over that after, with a two-sided F test as Arnett et al. 2025 report
+    it, and the interval of its logarithm. Only a p-value below `alpha` is called a fall.
     """
 
     word = "tokenizer.fairness"
@@ -294,6 +296,12 @@ class Fairness(Stage):
         algorithm: Algorithm = Field("bpe", description="of the tokenizers compared")
         pretokenizer: str = Field("gpt2", description="of the tokenizers compared")
         at_size: int = Field(ge=SMALLEST, description="the one size for all, as asked for")
+        fitted_algorithm: Algorithm | None = Field(
+            None, description="of the tokenizers in `fitted`; default the same"
+        )
+        fitted_at_size: int | None = Field(
+            None, ge=SMALLEST, description="one size for all in `fitted` too, as asked for"
+        )
         alpha: float = Field(0.05, gt=0, lt=1, description="level of the test")
         reference: str = REFERENCE
         title: str = Field("Fair vocabularies", description="heading of the report")
@@ -323,7 +331,12 @@ class Fairness(Stage):
         before = {row["id"]: row for row in uniform}
         after = {
             row["id"]: row
-            for row in counts_of(inputs["fitted"], config.algorithm, config.pretokenizer)
+            for row in counts_of(
+                inputs["fitted"],
+                config.fitted_algorithm or config.algorithm,
+                config.pretokenizer,
+            )
+            if config.fitted_at_size in (None, row["asked"])
         }
         if set(before) != set(after):
             other = sorted(set(before) ^ set(after))
@@ -346,6 +359,9 @@ class Fairness(Stage):
             "f": test.f,
             "p_value": test.p_value,
         }
+        if 0 < test.f < math.inf:
+            values["log_f"] = math.log(test.f)
+            values["log_f_low"], values["log_f_high"] = test.log_interval(1 - config.alpha)
         for when, rows in (("before", before), ("after", after)):
             base = rows[config.reference]["value"]
             values[f"largest_premium_{when}"] = max(row["value"] for row in rows.values()) / base
@@ -355,7 +371,7 @@ class Fairness(Stage):
         figure = before_and_after(
             {name: before[name]["value"] for name in languages},
             {name: after[name]["value"] for name in languages},
-            labels=(f"{config.at_size:,} ids each", "fitted sizes"),
+            labels=(f"{config.at_size:,} ids each", self._after()),
             title="Tokens of the same text, a dot a language",
             ylabel="tokens",
         )
@@ -379,6 +395,13 @@ class Fairness(Stage):
             ]  # fmt: skip
         outputs["measures"].write(pa.Table.from_pylist(measures, METRICS))
 
+    def _after(self) -> str:
+        """What `fitted` is, in words."""
+        config = self.config
+        said = [config.fitted_algorithm] if config.fitted_algorithm else []
+        size = f"{config.fitted_at_size:,} ids each" if config.fitted_at_size else "fitted sizes"
+        return ", ".join([*said, size])
+
     def _told(
         self,
         test: Any,
@@ -398,9 +421,10 @@ class Fairness(Stage):
             f"# {config.title}",
             "",
             f"{len(languages)} languages, {config.algorithm}, {config.pretokenizer}: "
-            f"at fitted sizes **{verdict}** (F({freedom}) = {test.f:.3g}, p = {test.p_value:.3g}, "
-            f"two-sided; variance of token counts {test.variance_before:,.0f} at {config.at_size:,}"
-            f" ids each, {test.variance_after:,.0f} at fitted sizes). Largest premium over "
+            f"with {self._after()} **{verdict}** (F({freedom}) = {test.f:.3g}, "
+            f"p = {test.p_value:.3g}, two-sided; variance of token counts "
+            f"{test.variance_before:,.0f} at {config.at_size:,} ids each, "
+            f"{test.variance_after:,.0f} with {self._after()}). Largest premium over "
             f"{config.reference}: {values['largest_premium_before']:.2f}, then "
             f"{values['largest_premium_after']:.2f}.",
             "",

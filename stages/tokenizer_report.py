@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -196,3 +197,54 @@ def _written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+class Measures(Stage):
+    """Every measure of one tokenizer, to be compared over samples of text that it learnt from.
+
+    With a model that was trained with it, also the tokens whose input embeddings are the smallest
+    and that are rare: what Land and Bartolo 2024 call under-trained.
+    """
+
+    word = "tokenizer.measures"
+    libraries = ("torch", "transformers")
+
+    class Config(StageConfig):
+        undertrained_below: int = Field(
+            100, ge=1, description="a token occurring fewer times (<) in the text is called rare"
+        )
+
+    inputs = {
+        "tokenizer": Input(Kind.TOKENIZER, "what is measured"),
+        "documents": Input(Kind.DOCUMENTS, "the text that it is measured on"),
+        "model": Input(Kind.MODEL, "trained with this tokenizer", optional=True),
+    }
+    outputs = {"measures": Output(Kind.METRICS, "one row a measure")}
+
+    def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
+        from operators.tokenization import compare_tokenizers
+        from operators.tokenization.vocabulary_measures import token_counts, undertrained_candidates
+
+        tokenizer = load_tokenizer(inputs["tokenizer"])
+        texts = inputs["documents"].table().column("text").to_pylist()
+        if not any(texts):
+            raise ValueError("there is no text to measure a tokenizer on")
+        below = self.config.undertrained_below
+        (row,) = compare_tokenizers({"": tokenizer}, texts, below=below).to_dicts()
+        values = {name: float(v) for name, v in row.items() if isinstance(v, (int, float))}
+        if "model" in inputs:
+            from operators.modeling import load_model
+
+            model = load_model(str(inputs["model"].folder()), device="cpu")
+            embeddings = model.get_input_embeddings().weight.detach().float().numpy()
+            counts = token_counts(tokenizer, texts)
+            found = undertrained_candidates(tokenizer, counts, below=below, embeddings=embeddings)
+            values["undertrained_embeddings"] = float(len(found.both))
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        for name, value in finite.items():
+            context.metric(name, value)
+        rows = [
+            {"id": name, "metric": name, "value": value, "weight": 1.0, "group": ""}
+            for name, value in finite.items()
+        ]
+        outputs["measures"].write(pa.Table.from_pylist(rows, METRICS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,13 @@ class MeanInterval:
     mean: float
     low: float
     high: float
+
+    @property
+    def side(self) -> Literal["lower", "higher", "undecided"]:
+        """On which side of 0 it lies, strictly; one that ends at 0, or nowhere, on none."""
+        if self.high < 0:
+            return "lower"
+        return "higher" if self.low > 0 else "undecided"
 
 
 def student_interval(values: npt.ArrayLike, *, confidence: float = 0.95) -> MeanInterval:
@@ -48,3 +56,24 @@ def student_interval(values: npt.ArrayLike, *, confidence: float = 0.95) -> Mean
     error = float(given.std(ddof=1)) / math.sqrt(len(given))
     reach = float(t.ppf((1 + confidence) / 2, len(given) - 1)) * error
     return MeanInterval(mean, mean - reach, mean + reach)
+
+
+def student_p_value(values: npt.ArrayLike) -> float:
+    """Two-sided p of a mean of 0, by Student's t; NaN for one value alone.
+
+    Equal values have no spread: 1 where they are 0, else 0.
+
+    Args:
+        values: [n], n >= 1, a repetition each.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    if given.ndim != 1 or not len(given):
+        raise ValueError(f"values have shape {given.shape}, but must be [n] with n >= 1")
+    if len(given) == 1:
+        return math.nan
+    if (given == given[0]).all():
+        return 1.0 if given[0] == 0 else 0.0
+    from scipy.stats import t
+
+    error = float(given.std(ddof=1)) / math.sqrt(len(given))
+    return float(2 * t.sf(abs(float(given.mean())) / error, len(given) - 1))

@@ -93,6 +93,16 @@ class VarianceTest:
     degrees_of_freedom: tuple[int, int]
     p_value: float
 
+    def log_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Interval of ln f; it leaves out zero where the p-value is below 1 - confidence."""
+        from scipy.stats import f as f_distribution
+
+        tail = (1 - confidence) / 2
+        low, high = f_distribution.ppf([tail, 1 - tail], *self.degrees_of_freedom)
+        with np.errstate(divide="ignore"):
+            log_f = float(np.log(self.f))
+        return log_f - float(np.log(high)), log_f - float(np.log(low))
+
 
 def fit_power_law(sizes: Sequence[int], tokens: Sequence[float], name: str = "") -> PowerLaw:
     """Least squares of log CTC on log V.

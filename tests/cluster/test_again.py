@@ -44,9 +44,10 @@ def test_a_run_that_goes_well_the_second_time_went_well(tmp_path: Path) -> None:
 
 def test_sigterm_ends_both_and_starts_nothing(tmp_path: Path) -> None:
     process = start(tmp_path, 3, "import time; time.sleep(600)")
-    while not (tmp_path / "tries").exists():
+    tries = tmp_path / "tries"
+    while not (tries.exists() and tries.read_text()):  # it is there before its content is
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 143
-    assert (tmp_path / "tries").read_text() == "x"
+    assert tries.read_text() == "x"

@@ -77,9 +77,9 @@ def test_an_edit_that_changes_bytes_wakes_the_stages_behind_it_and_no_others(
 ) -> None:
     project, first = after_a_run
     edit(
-        project.code / "stages" / "report.py",
-        '"weight": float(scores.utf8_bytes.sum()),',
-        '"weight": 2 * float(scores.utf8_bytes.sum()),',
+        project.code / "stages" / "report_words.py",
+        '"weight": weight,',
+        '"weight": 2 * weight,',
     )
     document = project.run()
     assert computed(document) == {"comparison"}

@@ -357,6 +357,7 @@ def test_the_rows_of_every_kind_survive_ipc_and_slicing(kind: Any) -> None:
         pa.binary(): [b"\0", None, b""],
         pa.list_(pa.string()): [["a", ""], [], None],
         pa.list_(pa.int32()): [[1, 2], [], None],
+        pa.int32(): [1, None, -2],
         pa.int64(): [1, None, -2],
         pa.list_(pa.int64()): [[1, 2], [], None],
         pa.list_(pa.binary()): [[b"\0", b""], [], None],

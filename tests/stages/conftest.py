@@ -27,8 +27,8 @@ class MemoryArtifact:
 
     _numbers = itertools.count()
 
-    def __init__(self, kind, shards=(), folder=None, cell=None):
-        self.kind, self.cell = kind, cell or {}
+    def __init__(self, kind, shards=(), folder=None, cell=None, provenance=None):
+        self.kind, self.cell, self.provenance = kind, cell or {}, provenance or {}
         self.shards, self._folder = list(shards), folder
         self.digest = f"memory-{next(self._numbers)}"
 

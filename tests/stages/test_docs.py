@@ -32,10 +32,13 @@ def test_every_dag_on_a_page_of_a_family_plans_without_a_mistake(block, tmp_path
 
 
 @pytest.mark.parametrize("word", list(vocabulary()))
-def test_every_stage_has_its_part_on_the_page_of_its_family_and_stands_in_its_dag(word):
-    page = DOCS / "stages" / f"{word.split('.')[0]}.md"
-    assert f"\n## {word}\n" in page.read_text("utf-8")
+def test_every_stage_has_its_part_on_one_page_and_stands_in_a_dag_there(word):
+    (page,) = [page for page in PAGES if word in words_of(page)]
     assert any(f"uses: {word}\n" in block for block in blocks(page, "yaml"))
+
+
+def words_of(page):
+    return set(re.findall(r"^## (\S+\.\S+)$", page.read_text("utf-8"), re.M))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -43,7 +46,7 @@ def test_a_table_of_settings_names_settings_there_are(page):
     known = {
         name
         for word, stage in vocabulary().items()
-        if word.startswith(f"{page.stem}.")
+        if word in words_of(page)
         for name in stage.Config.model_fields
     }
     tables = re.findall(r"^\| setting .*\n\|[-|]+\n((?:\|.*\n)+)", page.read_text("utf-8"), re.M)

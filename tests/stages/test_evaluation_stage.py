@@ -1,5 +1,6 @@
 """evaluation.language_model: one row a document, and rows that pool to the metric."""
 
+import importlib
 import math
 from itertools import pairwise
 
@@ -164,3 +165,24 @@ def test_exact_losses_are_of_the_same_bytes_whatever_the_order(evaluate, documen
 def test_nothing_to_score_is_a_clear_error(evaluate, documents, texts):
     with pytest.raises(ValueError, match="there is no held-out text to score"):
         evaluate(documents(texts))
+
+
+def test_bytes_that_a_tokenizer_cannot_write_are_charged_and_counted(
+    evaluate, documents, monkeypatch
+):
+    given = documents({"a": "The cat sat.", "b": "The dog sat."})
+    free = evaluate(given)
+    assert free.context.metrics["lost_bytes"] == 0
+    # The package calls its function by the name of this module.
+    module = importlib.import_module("operators.evaluation.bits_per_byte")
+    monkeypatch.setattr(module, "unknown_bytes", lambda _, text: 3 * ("dog" in text))
+    charged = evaluate(given)
+    assert charged.context.metrics["lost_bytes"] == 3
+    more = {
+        name: row["value"] * row["weight"]
+        - of(free, "bits_per_byte")[name]["value"] * row["weight"]
+        for name, row in of(charged, "bits_per_byte").items()
+    }
+    assert more == pytest.approx({"a": 0, "b": 8 * 3})
+    pooled = [ran.context.metrics["bits_per_byte"] for ran in (free, charged)]
+    assert pooled[1] - pooled[0] == pytest.approx(8 * 3 / 24)

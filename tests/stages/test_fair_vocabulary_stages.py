@@ -251,6 +251,8 @@ def test_the_whole_way_makes_languages_more_equal(run_stage, counts, parallel, p
     assert told["variance_after"] < told["variance_before"]
     assert told["f"] == pytest.approx(told["variance_before"] / told["variance_after"])
     assert 0 < told["p_value"] <= 1
+    assert told["log_f_low"] < told["log_f"] < told["log_f_high"]
+    assert (told["log_f_low"] > 0) == (told["p_value"] < 0.05)
     report = {row["id"]: row["content"] for row in ran.rows("report")}
     text = report["report.md"].decode()
     assert f"F(2, 2) = {told['f']:.3g}" in text
@@ -267,6 +269,20 @@ def test_a_variance_that_did_not_change_is_not_called_a_fall(run_stage, artifact
     text = {row["id"]: row["content"] for row in ran.rows("report")}["report.md"].decode()
     assert "the test does not show that variances differ" in text
     assert ran.context.metrics["p_value"] == pytest.approx(1.0)
+
+
+def test_two_algorithms_at_one_size_are_compared_under_their_names(run_stage, artifact):
+    rows = {"eng_Latn": law(90, -0.1, (300, 400)), "a": law(80, -0.1, (300, 400))}
+    given = measures(artifact, rows)
+    ran = run_stage(
+        Fairness, {"uniform": given, "fitted": given}, at_size=300, fitted_algorithm="bpe",
+        fitted_at_size=400,
+    )  # fmt: skip
+    text = {row["id"]: row["content"] for row in ran.rows("report")}["report.md"].decode()
+    assert "with bpe, 400 ids each" in text
+    with pytest.raises(ValueError, match="no measures of superbpe gpt2, only of bpe gpt2"):
+        run_stage(Fairness, {"uniform": given, "fitted": given}, at_size=300,
+                  fitted_algorithm="superbpe")  # fmt: skip
 
 
 def test_languages_of_one_side_only_are_named(run_stage, artifact):

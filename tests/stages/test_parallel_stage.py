@@ -90,3 +90,30 @@ def test_a_changed_row_changes_what_the_stage_reads(source, tmp_path):
     path = next(path for path in sorted(tmp_path.iterdir()) if path.is_file())
     path.write_bytes(path.read_bytes() + b"x")
     assert dict(stage.sources()) != before
+
+
+def test_names_of_the_locale_data_are_rows_in_many_languages(run_stage):
+    ran = run_stage(Parallel, source="cldr://names", languages=["eng_Latn", "deu_Latn", "jpn_Jpan"])
+    found = {}
+    for row in ran.rows("documents"):
+        found.setdefault(row["group"], {})[row["language"]] = row["text"]
+    assert {
+        "eng_Latn": "Germany",
+        "deu_Latn": "Deutschland",
+        "jpn_Jpan": "ドイツ",
+    } in found.values()
+    assert all(len(row) == 3 for row in found.values())
+    assert len(found) > 1000
+
+
+def test_by_default_the_locale_data_give_every_language_that_has_most_names(run_stage):
+    ran = run_stage(Parallel, source="cldr://names")
+    assert ran.context.metrics["languages"] > 30
+    assert ran.context.metrics["sentences"] > 900
+
+
+def test_what_the_locale_data_lack_is_named(run_stage):
+    with pytest.raises(ValueError, match='cldr://names" has no tlh_Piqd'):
+        run_stage(Parallel, source="cldr://names", languages=["tlh_Piqd"])
+    with pytest.raises(ValueError, match="write cldr://names"):
+        run_stage(Parallel, source="cldr://dates")

@@ -174,6 +174,78 @@ def test_the_same_histories_give_the_same_report_to_the_byte(report, histories):
     assert report(given).rows("report") == report(given).rows("report")
 
 
+# --- steps to where the baseline ends -------------------------------------------------------------
+
+
+def falling(speed, points=30):
+    return [4.0 - 3.0 * (1 - np.exp(-speed * n / 10)) for n in range(points)]
+
+
+def test_an_arm_that_learns_twice_as_fast_is_there_in_half_the_steps(report, histories):
+    given = histories(
+        {"plain": [falling(s) for s in (1.0, 1.1, 0.9)],
+         "fast": [falling(s) for s in (2.0, 2.0, 2.0)]}
+    )  # fmt: skip
+    ran = report(given, last=1, steps_to=True)
+    found = numbers(ran, "fast")
+    assert found["steps_to"] == pytest.approx(150, abs=10)
+    assert found["steps_ratio"] == pytest.approx(0.5, abs=0.03)
+    assert found["steps_ratio_low"] < found["steps_ratio"] < found["steps_ratio_high"] < 1
+    assert found["steps_to_share"] == 1.0
+    rows = {row["metric"]: row["group"] for row in ran.rows("summary") if row["id"] == "fast"}
+    assert rows["old_loss.steps_ratio"] == "fewer"
+    assert rows["old_loss.difference"] == "lower"
+    assert "fast is where plain ends after" in page(ran)
+    assert ": fewer steps." in page(ran)
+    assert "steps_to" not in numbers(ran, "plain")
+
+
+def test_the_ratio_is_paired_by_seed_and_its_interval_is_of_logarithms(report, histories):
+    arms = {"plain": [1.0, 1.1, 0.9], "fast": [1.6, 1.3, 1.5]}
+    given = histories({arm: [falling(s) for s in speeds] for arm, speeds in arms.items()})
+    found = numbers(report(given, last=1, steps_to=True), "fast")
+    curves = {arm: np.array([falling(s) for s in speeds]) for arm, speeds in arms.items()}
+    first = [
+        int(np.argmax(c <= b[-1])) for c, b in zip(curves["fast"], curves["plain"], strict=True)
+    ]
+    expected = ttest_rel(np.log(np.array(first) * 10), np.log([290.0] * 3))
+    low, high = np.exp(expected.confidence_interval(0.95))
+    assert found["steps_ratio_low"] == pytest.approx(low)
+    assert found["steps_ratio_high"] == pytest.approx(high)
+
+
+def test_the_baseline_s_own_steps_are_found_by_the_same_rule(report, histories):
+    # It is at its end after 20 steps already, and so is its twin: the ratio is 1, not 2/3.
+    flat = [[4.0, 3.0, 2.0, 2.0], [4.0, 3.0, 2.0, 2.0]]
+    found = numbers(report(histories({"plain": flat, "twin": flat}), last=1, steps_to=True), "twin")
+    assert (found["steps_to"], found["steps_ratio"]) == (20.0, 1.0)
+
+
+def test_an_arm_that_is_never_there_has_no_number_of_steps(report, histories):
+    given = histories({"plain": [[4.0, 3.0, 2.0]] * 2, "slow": [[4.0, 3.5, 3.0], [4.0, 2.0, 1.0]]})
+    ran = report(given, last=1, steps_to=True)
+    found = numbers(ran, "slow")
+    assert found["steps_to_share"] == 0.5
+    assert "steps_ratio" not in found
+    assert "with 1 of 2 seeds: no number of steps can be given" in page(ran)
+
+
+def test_a_metric_that_rises_is_reached_from_below(report, histories):
+    given = histories({"plain": [[0.1, 0.2, 0.3]] * 2, "fast": [[0.1, 0.3, 0.4]] * 2})
+    assert numbers(report(given, last=1, steps_to=True), "fast")["steps_to"] == 10.0
+
+
+def test_noise_of_single_points_is_averaged_before_a_curve_is_there(report, histories):
+    # One lucky point at step 10 is not where the baseline ends.
+    given = histories({"plain": [[4.0, 3.0, 2.0, 2.0]] * 2, "lucky": [[4.0, 1.9, 3.0, 1.0]] * 2})
+    assert numbers(report(given, last=2, steps_to=True), "lucky")["steps_to"] == 30.0
+
+
+def test_without_the_setting_nothing_is_told_of_steps(report, histories):
+    found = numbers(report(histories({"plain": PLAIN, "replay": REPLAYED})), "replay")
+    assert not [name for name in found if name.startswith("steps")]
+
+
 def test_a_metric_that_a_history_lacks_is_named_with_those_it_has(report, histories, artifact):
     given = histories({"plain": PLAIN[:1]})
     given.append(curve(artifact, "other", 1, [1.0], metric="new_loss"))

@@ -14,7 +14,7 @@ from stages.tokenizer_files import (
     load_own_tokenizer,
     load_tokenizer,
 )
-from stages.tokenizer_report import Compare, Report
+from stages.tokenizer_report import Compare, Measures, Report
 
 ALGORITHMS = ("bpe", "unigram", "wordpiece", "picky_bpe", "superbpe", "lib")
 
@@ -380,3 +380,24 @@ def test_tokenizers_are_compared_in_one_table_and_one_page(run_stage, sayings):
 def test_a_comparison_without_text_is_a_clear_error(run_stage, documents, tokenizer):
     with pytest.raises(ValueError, match="no text to compare"):
         run_stage(Compare, {"tokenizers": [tokenizer], "documents": documents({"a": ""})})
+
+
+def test_one_tokenizer_has_the_measures_that_it_has_beside_others(run_stage, sayings, tokenizer):
+    beside = run_stage(Compare, {"tokenizers": [tokenizer.of_cell(a=1)], "documents": sayings})
+    alone = run_stage(Measures, {"tokenizer": tokenizer, "documents": sayings})
+    compared = {row["metric"]: row["value"] for row in beside.rows("measures")}
+    assert {row["metric"]: row["value"] for row in alone.rows("measures")} == {
+        name: value for name, value in compared.items() if math.isfinite(value)
+    }
+
+
+def test_small_embeddings_of_rare_tokens_are_counted(run_stage, sayings, tokenizer, trained):
+    inputs = {"tokenizer": tokenizer, "documents": sayings, "model": trained["model"]}
+    found = {
+        below: run_stage(Measures, inputs, undertrained_below=below).context.metrics
+        for below in (1, 10**6)
+    }
+    # 2 % of the vocabulary is small, rounded up; below a million all of them are rare.
+    ordinary = found[10**6]["undertrained"]
+    assert found[10**6]["undertrained_embeddings"] == math.ceil(0.02 * ordinary)
+    assert found[1]["undertrained_embeddings"] <= found[1]["undertrained"]

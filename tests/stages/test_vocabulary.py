@@ -11,7 +11,7 @@ from stages.kinds import Kind
 
 WORDS = list(vocabulary())
 FAMILIES = {"corpus", "alignment", "correction", "tokenizer", "editing", "semantics", "weighting",
-            "training", "transfer", "evaluation", "report", "speech"}  # fmt: skip
+            "training", "transfer", "evaluation", "report", "speech", "tasks"}  # fmt: skip
 
 
 @pytest.fixture(params=WORDS)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from operators.evaluation.student_interval import student_interval
+from operators.evaluation.student_interval import student_interval, student_p_value
 
 VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=8)
 
@@ -45,3 +45,18 @@ def test_one_value_has_a_mean_and_no_interval():
 def test_what_has_no_interval_is_refused(values, confidence):
     with pytest.raises(ValueError, match="must be"):
         student_interval(values, confidence=confidence)
+
+
+@given(VALUES)
+def test_the_p_value_is_that_of_the_one_sample_t_test(values):
+    if np.std(values) < 1e-6:
+        return
+    assert student_p_value(values) == pytest.approx(ttest_1samp(values, 0.0).pvalue, abs=1e-12)
+
+
+def test_equal_values_have_p_0_unless_they_are_0_and_one_value_has_none():
+    assert student_p_value([0.0, 0.0]) == 1.0
+    assert student_p_value([0.1, 0.1, 0.1]) == 0.0
+    assert math.isnan(student_p_value([2.0]))
+    with pytest.raises(ValueError, match="must be"):
+        student_p_value([])

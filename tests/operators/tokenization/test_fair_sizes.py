@@ -179,6 +179,16 @@ def test_a_variance_that_fell_a_lot_is_significant():
     assert test.variance_after == pytest.approx(35.0)
 
 
+@pytest.mark.parametrize("ratio", [0.5, 0.9, 1.0, 1.3, 1.5, 4.0])
+def test_the_interval_of_the_log_ratio_says_what_the_p_value_says(ratio):
+    spread = np.random.default_rng(0).normal(size=61)
+    test = variance_test(math.sqrt(ratio) * spread, spread)
+    for confidence in (0.8, 0.95, 0.99):
+        low, high = test.log_interval(confidence)
+        assert low < math.log(test.f) < high
+        assert (low > 0 or high < 0) == (test.p_value < 1 - confidence)
+
+
 def test_equal_variances_have_p_1_and_none_left_has_p_0():
     assert variance_test([1, 2, 3], [5, 6, 7]).p_value == pytest.approx(1)
     gone = variance_test([1, 2, 3], [5, 5, 5])
