@@ -59,7 +59,7 @@ class LanguageModel(Stage):
     }  # fmt: skip
     outputs = {
         "model": Output(Kind.MODEL, "checkpoint with its tokenizer"),
-        "history": Output(Kind.METRICS, "loss at each step"),
+        "history": Output(Kind.METRICS, "loss, tokens seen and FLOPs at each step"),
     }
 
     def workers(self) -> int:
@@ -274,7 +274,12 @@ class _Watch:
         told = [
             (report.step, name, getattr(report, name))
             for report in self._training.reports
-            for name in ("loss", "weighted_loss")
+            for name in ("loss", "weighted_loss", "tokens_seen")
+        ]
+        flops = self._training.flops_per_token()
+        told += [
+            (report.step, "flops", float(flops * report.tokens_seen))
+            for report in self._training.reports
         ]
         told += [
             (point.step, name, loss)
@@ -282,7 +287,7 @@ class _Watch:
             for name, loss in point.losses.items()
         ]
         return [
-            {"id": str(step), "metric": name, "value": value, "weight": 1.0, "group": "step"}
+            {"id": str(step), "metric": name, "value": float(value), "weight": 1.0, "group": "step"}
             for step, name, value in sorted(told, key=lambda row: row[0])
         ]
 

@@ -265,6 +265,11 @@ class Training:
             return torch.cuda.max_memory_allocated(self._device)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
+    def flops_per_token(self) -> int:
+        """Operations of training on one token, of the longest sequences that there are."""
+        width = max(int(source.lengths.max()) for source in self._sources)
+        return token_flops(self.model, width).total
+
     def utilisation(self) -> Callable[[float], float] | None:
         """From tokens a second of all ranks to the share of the devices' peak (MFU).
 
@@ -273,8 +278,7 @@ class Training:
         peak = device_peak_flops(self._device)
         if peak is None:
             return None
-        width = max(int(source.lengths.max()) for source in self._sources)
-        flops = token_flops(self.model, width).total
+        flops = self.flops_per_token()
         devices = self._ranks.size
 
         def share(tokens_per_second: float) -> float:

@@ -80,7 +80,9 @@ def test_the_history_has_each_step_once_for_each_loss(train):
     ran = train(steps=6, log_every=4, weighting="linupper", weighting_warmup_steps=3)
     rows = ran.rows("history")
     assert [(row["id"], row["metric"]) for row in rows] == [
-        (str(step), name) for step in range(1, 7) for name in ("loss", "weighted_loss")
+        (str(step), name)
+        for step in range(1, 7)
+        for name in ("loss", "weighted_loss", "tokens_seen", "flops")
     ]
     losses = [[row["value"] for row in rows if row["metric"] == name]
               for name in ("loss", "weighted_loss")]  # fmt: skip
