@@ -1,4 +1,4 @@
-"""What holds for all tests. It stands here, since beside `tests/stages` it would make that `stages`."""
+"""What holds for all tests; beside `tests/stages` it would make that the module `stages`."""
 
 from hypothesis import settings
 
