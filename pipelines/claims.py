@@ -7,10 +7,14 @@
         row: synthetic
         metric: difference
         expect: above zero
+        measured: [0.42, 0.38, 0.46]
+        remark: with a mixture of two corpora instead of one
     scale_up: what to change to run it at the paper's scale
 
 A claim speaks of a metric of one row, which has its interval beside it, as `report.compare` and
-`report.curves` write them. None of it is part of any key.
+`report.curves` write them. `measured` is what its author found with the DAG as it stands, and
+`remark` what else is to be known of it, such as why it did not come out. None of it is part of any
+key.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from pipelines.located import Where, nearest
 from pipelines.sections import Sections
 
 CLAIM_KEYS = ("says", "source", "artifact", "row", "metric", "expect")
+OPTIONAL_KEYS = ("measured", "remark")
 EXPECTATIONS = ("above zero", "below zero")
 
 Outcome = Literal["came out", "the opposite", "undecided", "not run"]
@@ -40,6 +45,8 @@ class Claim:
         row: the `id` of the row.
         metric: its name; `<metric>_low` and `<metric>_high` are the ends of its interval.
         expect: on which side of zero the whole interval must lie.
+        measured: what its author found: the value and both ends of its interval.
+        remark: what else is to be known of it.
     """
 
     says: str
@@ -48,6 +55,8 @@ class Claim:
     row: str
     metric: str
     expect: Literal["above zero", "below zero"]
+    measured: tuple[float, float, float] | None = None
+    remark: str = ""
 
     @property
     def stage(self) -> str:
@@ -75,6 +84,11 @@ class Finding:
             return ""
         return f"{self.value:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
 
+    @property
+    def verdict(self) -> str:
+        """The outcome and its numbers, in a line."""
+        return f"{self.outcome}: {self.interval}" if self.interval else self.outcome
+
     def as_json(self) -> dict[str, Any]:
         return {
             "says": self.claim.says,
@@ -86,14 +100,15 @@ class Finding:
             "low": self.low,
             "high": self.high,
             "told": self.told,
+            "measured": self.claim.measured,
+            "remark": self.claim.remark,
         }
 
 
 def told(finding: Finding) -> str:
     """A finding in a line."""
-    numbers = f": {finding.interval}" if finding.interval else ""
     why = f" ({finding.told})" if finding.told else ""
-    return f"{finding.claim.says}: {finding.outcome}{numbers}{why}"
+    return f"{finding.claim.says}: {finding.verdict}{why}"
 
 
 def judge_claim(claim: Claim, rows: Iterable[Mapping[str, Any]] | None) -> Finding:
@@ -112,6 +127,15 @@ def judge_claim(claim: Claim, rows: Iterable[Mapping[str, Any]] | None) -> Findi
         if claim.row not in known:
             what += f"; {nearest(claim.row, known)}"
         return Finding(claim, "undecided", told=what)
+    return _judged(claim, value, low, high)
+
+
+def as_measured(claim: Claim) -> Finding:
+    """What the author of a claim found."""
+    return Finding(claim, "not run") if claim.measured is None else _judged(claim, *claim.measured)
+
+
+def _judged(claim: Claim, value: float, low: float, high: float) -> Finding:
     outcome: Outcome = "undecided"
     if low > 0 or high < 0:
         outcome = "came out" if (low > 0) == (claim.expect == "above zero") else "the opposite"
@@ -137,12 +161,19 @@ class ClaimReader(Sections):
             self.wrong(here, f"a mapping with the keys {', '.join(CLAIM_KEYS)}", given)
             return None
         before = len(self.located.mistakes)
-        self.only_known(given, here, CLAIM_KEYS)
+        self.only_known(given, here, CLAIM_KEYS + OPTIONAL_KEYS)
         for key in CLAIM_KEYS:
             if key not in given:
                 self.located.mistake(here, f'the key "{key}" is missing', "a claim needs it")
             elif not isinstance(given[key], str | int | float):
                 self.wrong((*here, key), "text", given[key])
+        measured = given.get("measured")
+        if measured is not None and not _is_interval(measured):
+            what = "a value and both ends of its interval, such as [0.4, 0.3, 0.5]"
+            self.wrong((*here, "measured"), what, measured)
+        remark = given.get("remark", "")
+        if not isinstance(remark, str):
+            self.wrong((*here, "remark"), "text", remark)
         if len(self.located.mistakes) > before:
             return None
         expect = given["expect"]
@@ -158,4 +189,18 @@ class ClaimReader(Sections):
             problem = f'unknown stage "{stage}"'
             self.located.mistake((*here, "artifact"), problem, nearest(stage, stages))
             return None
-        return Claim(**{key: str(given[key]) for key in CLAIM_KEYS})  # type: ignore[arg-type]
+        return Claim(
+            **{key: str(given[key]) for key in CLAIM_KEYS},  # type: ignore[arg-type]
+            measured=None if measured is None else (measured[0], measured[1], measured[2]),
+            remark=remark.strip(),
+        )
+
+
+def _is_interval(given: Any) -> bool:
+    """A number between two others."""
+    if not isinstance(given, list) or len(given) != 3:
+        return False
+    if not all(isinstance(n, int | float) and not isinstance(n, bool) for n in given):
+        return False
+    value, low, high = given
+    return bool(low <= value <= high)

@@ -10,7 +10,7 @@ from pipelines.console import fail, print_json, store_of, store_options
 
 EPILOG = """\b
 Examples:
-  tokenmill catalog                       every DAG, its claims and what its last run here showed
+  tokenmill catalog                       every DAG, its claims, what was measured and found here
   tokenmill catalog collapse              one of them, with what to change to scale it up
   tokenmill run pipelines/catalog/collapse.yaml
   tokenmill catalog --pages docs/catalog  a page each, with the plots of the last run
@@ -35,11 +35,12 @@ def catalog(
 ) -> None:
     """List the DAGs that come with tokenmill, with their claims and what was last found here.
 
-    A claim "came out" where its whole interval lies on the expected side of zero.
+    A claim "came out" where its whole interval lies on the expected side of zero. "measured" is
+    what its author found, "here" what the last run in this store did.
     """
-    from pipelines.claims import told
+    from pipelines.claims import as_measured, told
     from pipelines.display import console, rows_table
-    from pipelines.gallery import entries, write_page
+    from pipelines.gallery import entries, write_index, write_page
 
     try:
         found = list(entries(store_of(store_url), names))
@@ -50,23 +51,29 @@ def catalog(
     elif not names:
         rows = [
             (entry.name if number == 0 else "", finding.claim.says, finding.claim.source,
-             str(finding.outcome), finding.interval)
+             as_measured(finding.claim).verdict, finding.verdict)
             for entry in found
             for number, finding in enumerate(entry.findings)
         ]  # fmt: skip
         rows += [(e.name, e.spec.description.strip(), "", "", "") for e in found if not e.findings]
-        columns = ("DAG", "claim", "source", "here", "value and interval")
+        columns = ("DAG", "claim", "source", "measured", "here")
         console().print(rows_table(columns, rows))
     else:
         for entry in found:
             click.echo(f"{entry.name}: {entry.spec.description.strip()}")
             for finding in entry.findings:
                 click.echo(f"- {told(finding)} [{finding.claim.source}]")
+                if finding.claim.measured is not None:
+                    click.echo(f"  measured: {as_measured(finding.claim).verdict}")
+                if finding.claim.remark:
+                    click.echo(f"  {finding.claim.remark}")
             if entry.spec.scale_up:
                 click.echo(f"at the paper's scale: {entry.spec.scale_up.strip()}")
             click.echo(f"run it: tokenmill run {entry.path}")
-    for entry in found if pages is not None else []:
-        if entry.was_run:
-            assert pages is not None
-            for path in write_page(entry, pages):
-                click.echo(f"wrote {path}", err=True)
+    ran = [entry for entry in found if entry.was_run]
+    if pages is not None and ran:
+        written = [path for entry in ran for path in write_page(entry, pages)]
+        # An index of some would hide the others.
+        written += [] if names else [write_index(ran, pages)]
+        for path in written:
+            click.echo(f"wrote {path}", err=True)

@@ -105,6 +105,25 @@ def _figures(store: Store, stage: str, outputs: dict[str, str]) -> dict[str, byt
     return found
 
 
+def write_index(found: Sequence[Entry], folder: Path) -> Path:
+    """Write README.md with a line a claim; the pages are beside it."""
+    lines = ["# Catalog", "", "What each DAG of `pipelines/catalog/` claims, and what its last run "
+             "showed: the value, and the ends of its 95 % interval. A claim *came out* where the "
+             "whole interval lies on the expected side of zero.", "",
+             "| DAG | claim | source | verdict |", "|---|---|---|---|"]  # fmt: skip
+    for entry in found:
+        for number, finding in enumerate(entry.findings):
+            name = f"[{entry.name}]({entry.name}.md)" if number == 0 else ""
+            lines.append(_row(name, finding.claim.says, finding.claim.source, finding.verdict))
+    path = folder / "README.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def write_page(entry: Entry, folder: Path) -> list[Path]:
     """Write NAME.md and its pictures into a folder; gives what was written."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,8 +136,10 @@ def write_page(entry: Entry, folder: Path) -> list[Path]:
         claim = finding.claim
         cells = (claim.says, claim.source, f"{claim.metric} of {claim.row} {claim.expect}",
                  finding.interval or finding.told, f"**{finding.outcome}**")  # fmt: skip
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append(_row(*cells))
     lines.append("")
+    remarks = [f for f in entry.findings if f.claim.remark]
+    lines += [line for f in remarks for line in (f"**{f.claim.says}**: {f.claim.remark}", "")]
     for name, content in entry.figures.items():
         path = folder / f"{entry.name}-{name}"
         path.write_bytes(content)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toy_project import Project
 
 from pipelines import gallery
-from pipelines.claims import Claim, Finding, judge_claim, told
+from pipelines.claims import Claim, Finding, as_measured, judge_claim, told
 from pipelines.cli import cli
 from pipelines.findings import findings_of
 from pipelines.located import Mistake
@@ -100,9 +100,23 @@ def test_the_claims_of_a_file_are_read(plan_of: Callable[[str], Plan]) -> None:
     assert plan.scale_up == "more of it"
 
 
+def test_what_was_measured_is_read_and_judged_like_a_result(
+    plan_of: Callable[[str], Plan],
+) -> None:
+    (claim,) = plan_of(written(measured=[-0.2, -1, -0.1], remark=" in short ")).claims
+    assert (claim.measured, claim.remark) == ((-0.2, -1.0, -0.1), "in short")
+    assert as_measured(claim).verdict == "came out: -0.2 [-1, -0.1]"
+    assert as_measured(CLAIM).verdict == "not run"
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ({"measured": 0.2}, "a value and both ends of its interval"),
+        ({"measured": [0.2, 0.3]}, "a value and both ends of its interval"),
+        ({"measured": [0.2, 0.3, 0.4]}, "a value and both ends of its interval"),
+        ({"measured": [0.2, "low", 0.4]}, "a value and both ends of its interval"),
+        ({"remark": 3}, "should be text"),
         ({"metric": None}, 'the key "metric" is missing'),
         ({"expect": "better"}, '"above zero" or "below zero"'),
         ({"artifact": "model"}, "a stage and its output"),
@@ -168,7 +182,7 @@ stages:
   compared: {uses: "measuring:Measured", with: {low: LOW}}
 claims:
   - {says: it is worse, source: "somebody | 2020", artifact: compared.found, row: edited,
-     metric: difference, expect: above zero}
+     metric: difference, expect: above zero, measured: [2, 1, 3], remark: As it was here.}
 scale_up: Take more.
 """
 
@@ -195,7 +209,9 @@ def asked(project: Project, *arguments: str) -> str:
 
 
 def test_the_catalog_shows_what_the_last_run_here_found(project: Project, tmp_path: Path) -> None:
-    assert "not run" in asked(project)
+    listed = " ".join(asked(project).split())
+    assert "not run" in listed
+    assert "came out: +2 [+1, +3]" in listed
     dag = CATALOG.replace("LOW", "0.1")
     statuses = project.run(dag)
     (finding,) = findings_of(project.plan(dag), statuses.values(), project.store)
@@ -204,6 +220,7 @@ def test_the_catalog_shows_what_the_last_run_here_found(project: Project, tmp_pa
     assert entry["claims"][0]["outcome"] == "came out"
     shown = asked(project, "effect")
     assert "it is worse: came out: +1.1 [+0.1, +2.1] [somebody | 2020]" in shown
+    assert "measured: came out: +2 [+1, +3]\n  As it was here." in shown
     assert "Take more." in shown
 
     project.run(CATALOG.replace("LOW", "-0.5"))
@@ -213,9 +230,20 @@ def test_the_catalog_shows_what_the_last_run_here_found(project: Project, tmp_pa
     page = (tmp_path / "pages" / "effect.md").read_text()
     assert "| it is worse | somebody \\| 2020 |" in page
     assert "**undecided**" in page
+    assert "**it is worse**: As it was here." in page
     assert "(effect-compared-plot.png)" in page
     assert (tmp_path / "pages" / "effect-compared-plot.png").read_bytes() == b"a picture"
     assert not (tmp_path / "pages" / "other.md").exists()
+    index = (tmp_path / "pages" / "README.md").read_text()
+    assert "| [effect](effect.md) | it is worse | somebody \\| 2020 | undecided: " in index
+    assert "other" not in index
+
+
+def test_pages_of_some_leave_the_index_as_it_is(project: Project, tmp_path: Path) -> None:
+    project.run(CATALOG.replace("LOW", "0.1"))
+    asked(project, "effect", "--pages", str(tmp_path / "pages"))
+    assert (tmp_path / "pages" / "effect.md").exists()
+    assert not (tmp_path / "pages" / "README.md").exists()
 
 
 def test_a_name_that_is_not_in_the_catalog_is_answered_with_those_that_are(
