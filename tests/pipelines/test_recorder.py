@@ -577,7 +577,7 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[1]]
 from pipelines.faults import Faults
 from pipelines.leases import Lease
-from pipelines.plan import make_plan
+from pipelines.planner import make_plan
 from pipelines.recorder import Recorder
 from pipelines.results import Point
 from pipelines.direct_sender import DirectSender
