@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import WindowSettings
+from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
 from stages.kinds import METRICS
 from stages.tokenizer_files import end_of_text_id, load_own_tokenizer, load_tokenizer
 
@@ -30,22 +31,12 @@ class LanguageModel(Stage):
     word = "evaluation.language_model"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
-        stride: int | None = Field(
-            None, ge=1, description="new tokens a window; default half of the context"
-        )
-        batch_size: int = Field(16, ge=1, description="windows in a forward pass")
+    class Config(WindowSettings):
         frequency_bins: int = Field(
             4, ge=1, description="bins of training frequency, log-spaced; unseen tokens are apart"
         )
         exact_bytes: int = Field(
             0, ge=0, description="bytes of documents whose exact loss is computed too; 0: none"
-        )
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
         )
 
     inputs = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import ComputeSettings
+from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
 from stages.kinds import METRICS
 from stages.tokenizer_files import end_of_text_id, load_tokenizer
 from stages.training_pairs import COLUMNS
@@ -29,7 +30,7 @@ class LikelihoodDisplacement(Stage):
     word = "evaluation.displacement"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         beta: float = Field(
             0.1, gt=0, allow_inf_nan=False, description="of the training: margin and loss of DPO"
         )
@@ -37,12 +38,6 @@ class LikelihoodDisplacement(Stage):
             None, description="a column of the pairs with a list of further answers a row"
         )
         batch_size: int = Field(16, ge=1, description="windows in a forward pass")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
     inputs = {
         "before": Input(Kind.MODEL, "the model before preference training, with its tokenizer"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import WindowSettings
+from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
 from stages.kinds import METRICS
 from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
@@ -17,21 +18,6 @@ if TYPE_CHECKING:
 
 # Documents that are read between two signs of life; fixed, so that no float depends on it.
 _AT_A_TIME = 32
-
-
-class Reading(StageConfig):
-    """How a model reads the documents."""
-
-    stride: int | None = Field(
-        None, ge=1, description="new tokens a window; default half of the context"
-    )
-    batch_size: int = Field(16, ge=1, description="windows in a forward pass")
-    threads: int = Field(
-        1, ge=1, description="CPU threads; in the key because the order of float sums is"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: a GPU where the task was given one"
-    )
 
 
 class FlipFlop(Stage):
@@ -44,7 +30,7 @@ class FlipFlop(Stage):
 
     word = "evaluation.flip_flop"
     libraries = ("torch", "transformers")
-    Config = Reading
+    Config = WindowSettings
 
     inputs = {
         "model": Input(Kind.MODEL, "what is asked; its tokenizer has one token a symbol"),
@@ -116,7 +102,7 @@ class Automata(Stage):
     word = "evaluation.automata"
     libraries = ("torch", "transformers")
 
-    class Config(Reading):
+    class Config(WindowSettings):
         orders: tuple[int, ...] = Field(
             (2, 3), description="n of the n-grams that stand beside the model"
         )
@@ -192,7 +178,7 @@ class SymbolReader:
         ValueError: its tokenizer has other tokens for the symbols than one each.
     """
 
-    def __init__(self, artifact: Artifact, config: Reading, alphabet: str) -> None:
+    def __init__(self, artifact: Artifact, config: WindowSettings, alphabet: str) -> None:
         from operators.modeling import load_model
 
         self._config = config

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 from pydantic import field_validator
 
+from stages.compute_settings import WindowSettings
 from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
-from stages.evaluation_sequences import Reading
 from stages.kinds import METRICS
 from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
@@ -40,7 +40,7 @@ class Fractal(Stage):
     word = "evaluation.fractal"
     libraries = ("torch", "transformers")
 
-    class Config(Reading):
+    class Config(WindowSettings):
         drop: int = Field(
             100, ge=0, description="tokens at the beginning of a document, which lack context"
         )
