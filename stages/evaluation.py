@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from stages.compute_settings import WindowSettings
 from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
+from stages.evaluation_surprisals import surprisals
 from stages.kinds import METRICS
 from stages.tokenizer_files import end_of_text_id, load_own_tokenizer, load_tokenizer
 
@@ -54,30 +55,15 @@ class LanguageModel(Stage):
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
         from operators.evaluation.bits_per_byte import bits_per_byte, unknown_bytes
-        from operators.modeling import load_model, score_documents
+        from operators.modeling import load_model
 
         config = self.config
-        folder = inputs["model"].folder()
-        model = load_model(str(folder), device=config.device)
+        model = load_model(str(inputs["model"].folder()), device=config.device)
         tokenizer = load_tokenizer(inputs["model"])
-        length = int(model.config.max_position_embeddings)
         table = inputs["documents"].table()
         texts = table.column("text").to_pylist()
         encoded = tokenizer.encode_batch(texts)
-        nats: list[Any] = []
-        # In slices, so that the live display moves; fixed ones, so that no float depends on them.
-        for start in range(0, len(encoded), 32):
-            nats += score_documents(
-                model,
-                encoded[start : start + 32],
-                context_length=length,
-                stride=config.stride or max(1, length // 2),
-                bos_token_id=end_of_text_id(tokenizer),
-                batch_size=config.batch_size,
-                device=config.device,
-                threads=config.threads,
-            )
-            context.progress(len(nats), len(encoded), "documents")
+        nats = surprisals(model, tokenizer, encoded, config, context)
         sizes = [len(text.encode()) for text in texts]
         totals = [float(losses.sum()) for losses in nats]
         lost = [unknown_bytes(tokenizer, text) for text in texts]

@@ -12,6 +12,7 @@ import pyarrow as pa
 from stages.compute_settings import ComputeSettings
 from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
 from stages.kinds import METRICS
+from stages.table_columns import check_columns
 from stages.tokenizer_files import end_of_text_id, load_tokenizer
 from stages.training_pairs import COLUMNS
 
@@ -61,13 +62,8 @@ class LikelihoodDisplacement(Stage):
                 "are not of the same tokens"
             )
         table = inputs["pairs"].table()
-        wanted = [*COLUMNS, *([self.config.others] if self.config.others else [])]
-        missing = [name for name in wanted if name not in table.column_names]
-        if missing:
-            raise ValueError(
-                f'the pairs have no column "{missing[0]}"; they have: '
-                f"{', '.join(table.column_names)}"
-            )
+        others = [self.config.others] if self.config.others else []
+        check_columns(table, [*COLUMNS, *others], "pairs")
         rows = table.to_pylist()
         if not rows:
             raise ValueError("there is no pair to measure displacement on")

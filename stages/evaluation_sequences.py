@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from stages.compute_settings import WindowSettings
 from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
+from stages.evaluation_means import weighted_means
 from stages.kinds import METRICS
 from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
@@ -87,7 +88,8 @@ class FlipFlop(Stage):
             context.metric(f"{tail}.reads", len(bits))
             ones = sum(bits) / len(bits)
             context.metric(f"{tail}.read_error_constant", min(ones, 1 - ones))
-        _tell(rows, context, by_group=True)
+        for metric, value in weighted_means(rows, by_group=True).items():
+            context.metric(metric, value)
 
 
 class Automata(Stage):
@@ -168,7 +170,8 @@ class Automata(Stage):
             ]  # fmt: skip
         _check_any(rows, "documents of automata")
         outputs["scores"].write(pa.Table.from_pylist(rows, METRICS))
-        _tell(rows, context)
+        for metric, value in weighted_means(rows).items():
+            context.metric(metric, value)
 
 
 class SymbolReader:
@@ -267,16 +270,3 @@ def _column(table: pa.Table, name: str, otherwise: str) -> list[str]:
 def _check_any(rows: Sequence[Any], what: str) -> None:
     if not rows:
         raise ValueError(f"there are no {what} to score")
-
-
-def _tell(rows: Sequence[Mapping[str, Any]], context: Context, *, by_group: bool = False) -> None:
-    """Means by weight of each metric, over all rows, and over those of each group if wanted."""
-    sums: dict[str, list[float]] = {}
-    for row in rows:
-        names = [row["metric"], *([f"{row['group']}.{row['metric']}"] if by_group else [])]
-        for name in names:
-            pair = sums.setdefault(name, [0.0, 0.0])
-            pair[0] += row["value"] * row["weight"]
-            pair[1] += row["weight"]
-    for name, (total, weight) in sums.items():
-        context.metric(name, total / weight)
