@@ -734,7 +734,7 @@ def test_ui_sends_and_closes_before_it_serves(
         return 0
 
     monkeypatch.setattr(mlflow_client, "open_ui", serve)
-    monkeypatch.setattr("pipelines.cli.stop_on_sigterm", lambda: None)
+    monkeypatch.setattr("pipelines.cli_ui.stop_on_sigterm", lambda: None)
     arguments = ["ui", "--store", world.project.store.url, "--tracking-uri", world.uri]
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
