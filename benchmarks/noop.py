@@ -36,7 +36,7 @@ def main(shape: str, count: int, folder: Path) -> None:
     from cluster.runtime import RayRuntime
     from pipelines.leases import Lease
     from pipelines.mlflow_client import open_client
-    from pipelines.plan import make_plan
+    from pipelines.planner import make_plan
     from pipelines.recorder import Recorder
     from pipelines.run import Runner
     from pipelines.sender import ProcessSender

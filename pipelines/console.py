@@ -66,7 +66,7 @@ only_option = click.option(
 
 def plan_of(dag: Path, overrides: tuple[str, ...]) -> Plan:
     from pipelines.located import InvalidDag
-    from pipelines.plan import make_plan
+    from pipelines.planner import make_plan
     from pipelines.spec import read_dag
 
     try:

@@ -14,6 +14,7 @@ from pipelines.display import rows_table
 from pipelines.registry import type_of
 from pipelines.store import Manifest, Store
 from pipelines.trace import Origin
+from stages.compute_settings import ComputeSettings
 from stages.contract import Stage
 from stages.kinds import FILE_KINDS, Kind
 
@@ -24,8 +25,11 @@ def describe_stage(stage: type[Stage]) -> dict[str, Any]:
     """A stage type as plain data: summary, settings, inputs, outputs."""
     documentation = inspect.cleandoc(stage.__doc__ or "")
     properties = stage.Config.model_json_schema().get("properties", {})
+    fields = stage.Config.model_fields
     settings = []
-    for name, field in stage.Config.model_fields.items():
+    # Pydantic has inherited fields first; what a stage is about are its own.
+    for name in sorted(fields, key=lambda name: name in ComputeSettings.model_fields):
+        field = fields[name]
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         settings.append(
             {

@@ -19,93 +19,27 @@ What goes wrong, and whose budget it costs:
 from __future__ import annotations
 
 import contextlib
-import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import metadata
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import replace
 
-from cluster.needs import Needs
 from cluster.runtime import Finished, Unschedulable
 from cluster.team import TeamLost
-from pipelines.checkpoints import drop_checkpoints
-from pipelines.code_texts import name_of
-from pipelines.conservation import conservation_fault
+from pipelines.aside import allowed_aside, too_many_aside
+from pipelines.completion import NotCompleted, clear_attempt, complete, figures_of
 from pipelines.execute import run_task
 from pipelines.files import StoreError, StoreFull
-from pipelines.identity import KeyParts
 from pipelines.leases import Lease
-from pipelines.plan import Plan, PlannedStage
-from pipelines.provenance import provenances
-from pipelines.redact import redact, redact_text
+from pipelines.plan import Plan
+from pipelines.redact import redact_text
 from pipelines.resolve import Resolver
-from pipelines.results import Point, Progress, StageTask, TaskResult, Written, summed
-from pipelines.shards import drop_notes, finished_shards, shard_key
+from pipelines.results import Point, Progress
 from pipelines.status import Listener, StageStatus, State
-from pipelines.store import Manifest, Store, TornArtifact
-from stages.contract import RowStage
-from stages.kinds import Kind
+from pipelines.store import Store, TornArtifact
+from pipelines.tasks import Job, Out, Runtime, rows_of, tasks_of
 
 # How often an input of one stage may turn out to be torn before the stage fails.
 MENDINGS = 3
-
-# Recorded with every result; a key holds the version of a library where its stage declares it.
-LIBRARIES = ("numpy", "polars", "pyarrow", "ray", "tokenizers", "torch", "transformers")
-
-
-class Runtime(Protocol):
-    """Where tasks run (cluster.runtime has the one on Ray)."""
-
-    def check(self, needs: Needs) -> None: ...
-
-    def submit(
-        self,
-        task: str,
-        function: Callable[..., Any],
-        *arguments: Any,
-        needs: Needs | None = None,
-        retries: int = 3,
-    ) -> None: ...
-
-    def wait(self, timeout: float) -> list[Finished]: ...
-
-    def messages(self) -> list[Any]: ...
-
-    def abandon(self, task: str) -> None: ...
-
-    def cancel(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass
-class _Out:
-    """A task that is out: given to the runtime and not yet home."""
-
-    task: StageTask
-    stage: str
-    needs: Needs
-    began: float | None = None  # when a worker said that it had taken it up
-
-
-@dataclass
-class _Job:
-    """A stage whose tasks are out."""
-
-    prefix: str
-    waiting: set[str]
-    started: float
-    results: list[TaskResult] = field(default_factory=list)
-    shard_progress: dict[int | None, int] = field(default_factory=dict)
-    shards: int = 1
-    allowed: int = 0  # rows that may be set aside
-
-    @property
-    def quarantined(self) -> int:
-        return sum(result.quarantined for result in self.results)
 
 
 class Runner:
@@ -132,7 +66,6 @@ class Runner:
         """
         self.plan, self.store = plan, store
         self._lease = lease
-        self._folder = str(Path(plan.file).resolve().parent)
         self.statuses = {s.name: StageStatus(s) for s in plan.stages}
         self._names = {s.name for s in plan.stages} if names is None else names
         self._anew = anew or set()
@@ -140,10 +73,10 @@ class Runner:
         self._runtime: Runtime | None = None
         self._listeners = list(listeners)
         self._resolver = Resolver(plan, store)
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, Job] = {}
         self._keys_out: dict[str, str] = {}
         self._keys_made: set[str] = set()
-        self._out: dict[str, _Out] = {}
+        self._out: dict[str, Out] = {}
         self._mended: dict[str, int] = {}
 
     def add_listener(self, listener: Listener) -> None:
@@ -214,7 +147,8 @@ class Runner:
         record, status.why = self._resolver.find(planned, status.parts)
         if planned.name in self._anew and status.parts.key not in self._keys_made:
             record, status.why = None, "asked for anew"
-        if record is not None and record.get("quarantined", 0) > self._allowed(status):
+        allowed = allowed_aside(status, self.statuses)
+        if record is not None and record.get("quarantined", 0) > allowed:
             aside = record["quarantined"]
             record, status.why = None, f"its result set {aside} rows aside, more than now allowed"
         if record is not None:
@@ -240,78 +174,26 @@ class Runner:
             status.error = str(error)
             self._settle(status, "failed", "no node can run it")
             return
-        cls = planned.stage_class
-        shards: list[tuple[int | None, str]] = [(None, "")]
-        finished: dict[str, str] = {}
-        rows = self._rows_of(planned)
+        rows = rows_of(planned, self.statuses)
         if rows is not None:
-            shards = [
-                (index, shard_key(status.key, part.hash)) for index, part in enumerate(rows.parts)
-            ]
-            finished = finished_shards(self.store, prefix)
             status.total = rows.rows
-        status.shards = len(shards)
-        job = _Job(prefix, set(), time.monotonic(), shards=len(shards))
-        job.allowed = self._allowed(status)
+        allowed = allowed_aside(status, self.statuses)
+        tasks = list(tasks_of(status, self.statuses, self._resolver, prefix, allowed))
+        status.shards = len(tasks)
+        job = Job(prefix, set(), time.monotonic(), shards=len(tasks), allowed=allowed)
         self._jobs[planned.name] = job
         self._keys_out[status.key] = planned.name
-        inputs = {
-            name: tuple(
-                (
-                    self.statuses[wire.stage].outputs[wire.output].digest,
-                    dict(self.statuses[wire.stage].planned.cell) if cls.inputs[name].many else {},
-                )
-                for wire in planned.needs[name]
-            )
-            # In the order of declaration: the first input of a RowStage gives the rows.
-            for name in cls.inputs
-            if name in planned.needs
-        }
-        sources = self._resolver.sources_of(planned)
-        assert status.parts is not None
-        for shard, identity in shards:
-            task = StageTask(
-                stage=planned.name,
-                module=cls.__module__,
-                name=cls.__qualname__,
-                folder=self._folder,
-                config=planned.config.model_dump(mode="json"),
-                store=self.store.url,
-                inputs=inputs,
-                prefix=prefix,
-                shard=shard,
-                shard_key=identity,
-                note=finished.get(identity),
-                retries=planned.retries.task,
-                allowed=job.allowed,
-                sources=sources,
-                code=name_of(status.parts.code),
-                key=status.key,
-                provenance=provenances(planned, self.statuses),
-            )
+        for task in tasks:
             job.waiting.add(task.task_name)
-            self._submit(_Out(task, planned.name, needs))
+            self._submit(Out(task, planned.name, needs))
 
-    def _submit(self, out: _Out) -> None:
+    def _submit(self, out: Out) -> None:
         assert self._runtime is not None
         self._out[out.task.task_name] = out
         retries = self.statuses[out.stage].planned.retries.infrastructure
         self._runtime.submit(
             out.task.task_name, run_task, out.task, needs=out.needs, retries=retries
         )
-
-    def _rows_of(self, planned: PlannedStage) -> Manifest | None:
-        """The artifact whose shards a RowStage treats one by one."""
-        cls = planned.stage_class
-        if not issubclass(cls, RowStage):
-            return None
-        wire = planned.needs[next(iter(cls.inputs))][0]
-        return self.statuses[wire.stage].outputs[wire.output]
-
-    def _allowed(self, status: StageStatus) -> int:
-        """How many rows of a stage may be set aside."""
-        rows = self._rows_of(status.planned)
-        return 0 if rows is None else int(status.planned.quarantine * rows.rows)
 
     def _listen(self) -> None:
         assert self._runtime is not None
@@ -342,7 +224,7 @@ class Runner:
         status = self.statuses[out.stage]
         status.shards_resumed += int(end.value.resumed)
         if job.quarantined > job.allowed:
-            status.error = self._too_many_aside(status, job)
+            status.error = too_many_aside(status, job, self.statuses, self.store)
             self._end_job(out.stage, "failed", "too many rows failed")
             return
         if job.shards > 1:
@@ -358,7 +240,7 @@ class Runner:
 
     # -- trouble ----------------------------------------------------------------------------------
 
-    def _trouble(self, out: _Out, end: Finished) -> None:
+    def _trouble(self, out: Out, end: Finished) -> None:
         """A task ended without a result."""
         status = self.statuses[out.stage]
         if isinstance(end.cause, TornArtifact) and self._mend(out, end.cause):
@@ -400,7 +282,7 @@ class Runner:
             )
             self._end_job(out.stage, "failed", "it ran out of time")
 
-    def _mend(self, out: _Out, torn: TornArtifact) -> bool:
+    def _mend(self, out: Out, torn: TornArtifact) -> bool:
         """Have a torn input computed anew, and the stage run again; False where that is no use."""
         status = self.statuses[out.stage]
         self._mended[out.stage] = self._mended.get(out.stage, 0) + 1
@@ -421,26 +303,6 @@ class Runner:
             self.statuses[again.name] = StageStatus(again.planned)
         return True
 
-    def _too_many_aside(self, status: StageStatus, job: _Job) -> str:
-        rows = self._rows_of(status.planned)
-        of = 0 if rows is None else rows.rows
-        shown = "; ".join(f'row "{id_}": {error}' for id_, error in self._aside(job)[:5])
-        return (
-            f"{job.quarantined} of {of} rows failed, and {job.allowed} may be set aside "
-            f"(`quarantine: {status.planned.quarantine:g}`): {shown}"
-        )
-
-    def _aside(self, job: _Job) -> list[tuple[str, str]]:
-        """Rows that were set aside so far, with their errors."""
-        name = Kind.QUARANTINED.value
-        found: list[tuple[str, str]] = []
-        for written in (result.outputs[name] for result in job.results if result.quarantined):
-            location = f"{job.prefix}/{name}"
-            manifest = Manifest(Kind.QUARANTINED, "", location, written.schema, written.parts)
-            rows = self.store.table(manifest).select(["id", "error"]).to_pylist()
-            found += [(row["id"], row["error"]) for row in rows]
-        return found
-
     def _note_progress(self, message: Progress) -> None:
         status, job = self.statuses[message.stage], self._jobs[message.stage]
         name = message.stage if message.shard is None else f"{message.stage}#{message.shard}"
@@ -454,106 +316,25 @@ class Runner:
         for listener in self._listeners:
             listener.progressed(status)
 
-    def _complete(self, name: str, job: _Job) -> None:
+    def _complete(self, name: str, job: Job) -> None:
         status = self.statuses[name]
-        planned = status.planned
-        cls = planned.stage_class
-        assert status.parts is not None
         assert status.key is not None
-        results = sorted(job.results, key=lambda r: -1 if r.shard is None else r.shard)
-        kinds = {name: output.kind for name, output in cls.outputs.items()}
-        status.quarantined = job.quarantined
-        if status.quarantined:
-            kinds[Kind.QUARANTINED.value] = Kind.QUARANTINED
-        written = {
-            name: _joined([r.outputs[name] for r in results if name in r.outputs]) for name in kinds
-        }
-        counts = summed(r.counts for r in results)
-        status.dropped = summed(r.reasons for r in results)
-        status.metrics = {k: v for r in results for k, v in r.metrics.items()}
-        status.metrics.update({k: float(v) for k, v in counts.items()})
-        if issubclass(cls, RowStage):
-            status.metrics.update(cls(planned.config).summary(counts))
-        fault = conservation_fault(
-            cls,
-            self.store,
-            {n: self.statuses[w[0].stage].outputs[w[0].output] for n, w in planned.needs.items()},
-            written,
-            {name: f"{job.prefix}/{name}" for name in kinds},
-            status.dropped,
-        )
-        if fault:
-            status.error = fault
-            self._end_job(name, "failed", "rows went missing")
+        try:
+            anew = name in self._anew
+            complete(status, job, self.statuses, self._resolver, self._run_of, anew=anew)
+        except NotCompleted as error:
+            status.error = str(error)
+            self._end_job(name, "failed", error.why)
             return
+        self._keys_made.add(status.key)
+        clear_attempt(status, job, self.store)
+        self._end_job(name, "computed", status.why, figures_of(job))
+
+    def _run_of(self, status: StageStatus) -> str | None:
         run_id = None
         for listener in self._listeners:
             run_id = run_id or listener.run_of(status)
-        made_by: dict[str, Any] = {
-            "stage": planned.name,
-            "uses": planned.word,
-            "pipeline": self.plan.pipeline,
-            "key": status.key,
-            "config": dict(status.parts.config),
-            "inputs": {n: [d for _, d in wires] for n, wires in status.parts.inputs.items()},
-            "sources": len(status.parts.sources),
-            "run": run_id,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "python": platform.python_version(),
-            "libraries": _versions(),
-        }
-        made_by = redact(made_by)
-        try:
-            for output, parts in written.items():
-                status.outputs[output] = self.store.commit(
-                    kinds[output],
-                    f"{job.prefix}/{output}",
-                    parts.schema,
-                    parts.parts,
-                    {**made_by, "output": output},
-                )
-        except (OSError, StoreError) as error:
-            status.error = redact_text(
-                str(error)
-                if isinstance(error, StoreError)
-                else f"the store {self.store.url} cannot be written: {error}"
-            )
-            status.outputs = {}
-            self._end_job(name, "failed", "its outputs could not be committed")
-            return
-        # Not the time in the queue: from the start of the first task to the end of the last.
-        status.seconds = max(r.ended for r in results) - min(r.began for r in results)
-        status.run_id = run_id
-        # As the record has them, so that this run and one that reuses the result agree.
-        status.made = KeyParts.from_json(redact(status.parts.as_json()))
-        record = {
-            "key": status.key,
-            "stage": planned.name,
-            "uses": planned.word,
-            "outputs": {output: m.digest for output, m in status.outputs.items()},
-            "metrics": status.metrics,
-            "dropped": status.dropped,
-            "quarantined": status.quarantined,
-            "seconds": status.seconds,
-            "run": run_id,
-            "parts": status.parts.as_json(),
-        }
-        self._resolver.keep_code(planned, status.parts)
-        self.store.put_result(
-            status.key,
-            redact(record),
-            [self._resolver.pointer(planned), f"pinned/{status.parts.key_without_code}"],
-            anew=planned.name in self._anew,
-        )
-        self._keys_made.add(status.key)
-        if any(m.location.startswith(f"{job.prefix}/") for m in status.outputs.values()):
-            drop_notes(self.store, job.prefix)
-        else:  # every output was there before, from another run
-            self.store.remove(job.prefix)
-        if not issubclass(cls, RowStage):
-            drop_checkpoints(self.store, job.prefix, status.key)
-        figures = {n: png for r in results for n, png in r.figures.items()}
-        self._end_job(name, "computed", status.why, figures)
+        return run_id
 
     def _end_job(
         self, name: str, state: State, why: str, figures: Mapping[str, bytes] | None = None
@@ -578,23 +359,3 @@ class Runner:
         status.state, status.why = state, why
         for listener in self._listeners:
             listener.finished(status, figures or {})
-
-
-def _joined(written: list[Written]) -> Written:
-    """The shards of one output in the order of the shards they come from."""
-    schemas = [w.schema for w in written if w.schema]
-    for schema in schemas[1:]:
-        if schema != schemas[0]:
-            raise TypeError(f"shards of one output differ in their columns: {schemas[0]}, {schema}")
-    return Written([part for w in written for part in w.parts], schemas[0] if schemas else [])
-
-
-@cache
-def _versions() -> dict[str, str]:
-    versions = {}
-    for library in LIBRARIES:
-        try:
-            versions[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions

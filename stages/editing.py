@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationInfo, field_validator
 
-from stages.contract import Context, Field, Input, Kind, Output, RowStage, StageConfig
+from stages.compute_settings import ComputeSettings
+from stages.contract import Context, Field, Input, Kind, Output, RowStage
 from stages.editing_prior import check_known, lists_of, open_prior, with_column
 from stages.kinds import TOKENS
 
@@ -35,7 +36,7 @@ class Resample(RowStage):
     word = "editing.resample"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         threshold: float = Field(
             0.99, gt=0, description="tokens of this probability or more (>=) are drawn again; "
             "above 1 none is",
@@ -62,13 +63,7 @@ class Resample(RowStage):
             (), description="spans that are never touched: numbers, code, urls, names, or regexes"
         )
         batch_size: int = Field(32, ge=1, description="sequences in a forward pass")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
         seed: int = Field(0, description="of the draws; each row has a stream of its own")
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
         @field_validator("drop_below")
         @classmethod

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import ComputeSettings
+from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
 from stages.editing_diagnostics_report import Page
 from stages.editing_prior import Prior, check_known, lists_of, open_prior
 from stages.kinds import METRICS, REPORT
@@ -60,7 +61,7 @@ class Diagnose(Stage):
     word = "editing.diagnose"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         baseline: int = Field(
             0, ge=0, description="which arm, from 0, DSIR weights are to: the human text"
         )
@@ -72,12 +73,6 @@ class Diagnose(Stage):
         )
         buckets: int = Field(10_000, ge=1, description="that n-grams are hashed into")
         batch_size: int = Field(32, ge=1, description="sequences in a forward pass")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
         title: str = Field("Diagnostics", description="heading of the report")
 
     inputs = {

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import field_validator
 
+from stages.compute_settings import ComputeSettings
 from stages.contract import Context, Field, Input, Kind, Output, RowStage, StageConfig
 from stages.editing_characters import EXAMPLES
 from stages.editing_structure import with_columns
@@ -176,7 +177,7 @@ class Skip(RowStage):
     word = "editing.skip"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         gammas: list[float] = Field(
             [1.0, 0.9, 0.8, 0.7, 0.6, 0.5], min_length=1,
             description="shares of the words to keep; one is drawn for each row, 1 changes nothing",
@@ -192,13 +193,7 @@ class Skip(RowStage):
         delimiter: str = Field(
             "<|eot_id|>", description="stands before and behind gamma, at the end of the input"
         )
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
         seed: int = Field(0, description="of the draw of gamma; each row has its own")
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
         @field_validator("gammas")
         @classmethod

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
+from stages.compute_settings import ComputeSettings
 from stages.contract import (
     Artifact,
     Context,
@@ -16,7 +17,6 @@ from stages.contract import (
     Output,
     Sink,
     Stage,
-    StageConfig,
 )
 from stages.editing_prior import open_prior
 from stages.kinds import DOCUMENTS, TOKENS
@@ -25,20 +25,14 @@ from stages.kinds import DOCUMENTS, TOKENS
 _SHARD_ROWS = 1024
 
 
-class Sampling(StageConfig):
+class Sampling(ComputeSettings):
     """How a model draws its tokens, and what it runs on."""
 
     temperature: float = Field(1.0, ge=0, description="of the draws; 0: the most probable token")
     top_k: int | None = Field(None, ge=1, description="draw among so many; default all")
     top_p: float = Field(1.0, gt=0, le=1, description="draw among those that hold this mass")
     batch_size: int = Field(32, ge=1, description="sequences in a forward pass")
-    threads: int = Field(
-        1, ge=1, description="CPU threads; in the key because the order of float sums is"
-    )
     seed: int = Field(0, description="of the draws; each row has a stream of its own")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: a GPU where the task was given one"
-    )
 
     def settings(self) -> dict[str, Any]:
         """What the operators call these."""

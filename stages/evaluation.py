@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import WindowSettings
+from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
+from stages.evaluation_surprisals import surprisals
 from stages.kinds import METRICS
 from stages.tokenizer_files import end_of_text_id, load_own_tokenizer, load_tokenizer
 
@@ -30,22 +32,12 @@ class LanguageModel(Stage):
     word = "evaluation.language_model"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
-        stride: int | None = Field(
-            None, ge=1, description="new tokens a window; default half of the context"
-        )
-        batch_size: int = Field(16, ge=1, description="windows in a forward pass")
+    class Config(WindowSettings):
         frequency_bins: int = Field(
             4, ge=1, description="bins of training frequency, log-spaced; unseen tokens are apart"
         )
         exact_bytes: int = Field(
             0, ge=0, description="bytes of documents whose exact loss is computed too; 0: none"
-        )
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
         )
 
     inputs = {
@@ -63,30 +55,15 @@ class LanguageModel(Stage):
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
         from operators.evaluation.bits_per_byte import bits_per_byte, unknown_bytes
-        from operators.modeling import load_model, score_documents
+        from operators.modeling import load_model
 
         config = self.config
-        folder = inputs["model"].folder()
-        model = load_model(str(folder), device=config.device)
+        model = load_model(str(inputs["model"].folder()), device=config.device)
         tokenizer = load_tokenizer(inputs["model"])
-        length = int(model.config.max_position_embeddings)
         table = inputs["documents"].table()
         texts = table.column("text").to_pylist()
         encoded = tokenizer.encode_batch(texts)
-        nats: list[Any] = []
-        # In slices, so that the live display moves; fixed ones, so that no float depends on them.
-        for start in range(0, len(encoded), 32):
-            nats += score_documents(
-                model,
-                encoded[start : start + 32],
-                context_length=length,
-                stride=config.stride or max(1, length // 2),
-                bos_token_id=end_of_text_id(tokenizer),
-                batch_size=config.batch_size,
-                device=config.device,
-                threads=config.threads,
-            )
-            context.progress(len(nats), len(encoded), "documents")
+        nats = surprisals(model, tokenizer, encoded, config, context)
         sizes = [len(text.encode()) for text in texts]
         totals = [float(losses.sum()) for losses in nats]
         lost = [unknown_bytes(tokenizer, text) for text in texts]

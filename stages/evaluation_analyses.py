@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import ComputeSettings
+from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
 from stages.evaluation_attribution_page import (
     METHODS,
     Example,
@@ -40,7 +41,7 @@ class Attribution(Stage):
     word = "evaluation.attribution"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         target: Literal["gold", "predicted"] = Field(
             "gold", description="what is explained: gold, the token that stands there, of a task "
             "the first in which the right choice differs; predicted, what the model says",
@@ -78,12 +79,6 @@ class Attribution(Stage):
         title: str = Field("Attribution", description="heading of the page")
         seed: int = Field(0, ge=0, description="of every draw; each example has its own")
         batch_size: int = Field(64, ge=1, description="contexts in a forward pass")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
     inputs = {
         "model": Input(Kind.MODEL, "what is looked into; it carries its tokenizer"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import ComputeSettings
+from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
 from stages.kinds import METRICS
+from stages.table_columns import check_columns
 from stages.tokenizer_files import end_of_text_id, load_tokenizer
 from stages.training_pairs import COLUMNS
 
@@ -29,7 +31,7 @@ class LikelihoodDisplacement(Stage):
     word = "evaluation.displacement"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         beta: float = Field(
             0.1, gt=0, allow_inf_nan=False, description="of the training: margin and loss of DPO"
         )
@@ -37,12 +39,6 @@ class LikelihoodDisplacement(Stage):
             None, description="a column of the pairs with a list of further answers a row"
         )
         batch_size: int = Field(16, ge=1, description="windows in a forward pass")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
     inputs = {
         "before": Input(Kind.MODEL, "the model before preference training, with its tokenizer"),
@@ -66,13 +62,8 @@ class LikelihoodDisplacement(Stage):
                 "are not of the same tokens"
             )
         table = inputs["pairs"].table()
-        wanted = [*COLUMNS, *([self.config.others] if self.config.others else [])]
-        missing = [name for name in wanted if name not in table.column_names]
-        if missing:
-            raise ValueError(
-                f'the pairs have no column "{missing[0]}"; they have: '
-                f"{', '.join(table.column_names)}"
-            )
+        others = [self.config.others] if self.config.others else []
+        check_columns(table, [*COLUMNS, *others], "pairs")
         rows = table.to_pylist()
         if not rows:
             raise ValueError("there is no pair to measure displacement on")

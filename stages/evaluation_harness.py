@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import yaml
 
+from stages.compute_settings import ComputeSettings
 from stages.content_hash import local_hashes
-from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage
 from stages.harness_model import harness_model
 from stages.kinds import METRICS
 from stages.report_page import slug
@@ -33,7 +34,7 @@ class Harness(Stage):
     word = "evaluation.harness"
     libraries = ("lm_eval", "torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         tasks: list[str] = Field(
             min_length=1,
             description="names of tasks, groups or tags of lm_eval; YAML files; folders of them",
@@ -49,12 +50,6 @@ class Harness(Stage):
         )
         seed: int = Field(0, ge=0, description="of the choice of examples before a question")
         batch_size: int = Field(16, ge=1, description="rows in a forward pass")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
     inputs = {"model": Input(Kind.MODEL, "what is evaluated; it carries its tokenizer")}
     outputs = {

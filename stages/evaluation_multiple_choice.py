@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import ComputeSettings
+from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage
 from stages.editing_prior import Prior, open_prior
 from stages.evaluation_tasks import check, label
 from stages.kinds import METRICS, TASKS
@@ -33,7 +34,7 @@ class MultipleChoice(Stage):
     word = "evaluation.multiple_choice"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         orders: int = Field(
             4, ge=1, description="times each question is asked: as it is, then in drawn orders"
         )
@@ -48,12 +49,6 @@ class MultipleChoice(Stage):
         max_tokens: int = Field(16, ge=1, description="of an answer at most; it ends with its line")
         seed: int = Field(0, ge=0, description="of the orders and the draws; by the question's id")
         batch_size: int = Field(16, ge=1, description="rows in a forward pass")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
     inputs = {
         "model": Input(Kind.MODEL, "what is evaluated; it carries its tokenizer"),

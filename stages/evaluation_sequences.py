@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import WindowSettings
+from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage
+from stages.evaluation_means import weighted_means
 from stages.kinds import METRICS
 from stages.tokenizer_files import end_of_text_id, load_tokenizer
 
@@ -17,21 +19,6 @@ if TYPE_CHECKING:
 
 # Documents that are read between two signs of life; fixed, so that no float depends on it.
 _AT_A_TIME = 32
-
-
-class Reading(StageConfig):
-    """How a model reads the documents."""
-
-    stride: int | None = Field(
-        None, ge=1, description="new tokens a window; default half of the context"
-    )
-    batch_size: int = Field(16, ge=1, description="windows in a forward pass")
-    threads: int = Field(
-        1, ge=1, description="CPU threads; in the key because the order of float sums is"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: a GPU where the task was given one"
-    )
 
 
 class FlipFlop(Stage):
@@ -44,7 +31,7 @@ class FlipFlop(Stage):
 
     word = "evaluation.flip_flop"
     libraries = ("torch", "transformers")
-    Config = Reading
+    Config = WindowSettings
 
     inputs = {
         "model": Input(Kind.MODEL, "what is asked; its tokenizer has one token a symbol"),
@@ -101,7 +88,8 @@ class FlipFlop(Stage):
             context.metric(f"{tail}.reads", len(bits))
             ones = sum(bits) / len(bits)
             context.metric(f"{tail}.read_error_constant", min(ones, 1 - ones))
-        _tell(rows, context, by_group=True)
+        for metric, value in weighted_means(rows, by_group=True).items():
+            context.metric(metric, value)
 
 
 class Automata(Stage):
@@ -116,7 +104,7 @@ class Automata(Stage):
     word = "evaluation.automata"
     libraries = ("torch", "transformers")
 
-    class Config(Reading):
+    class Config(WindowSettings):
         orders: tuple[int, ...] = Field(
             (2, 3), description="n of the n-grams that stand beside the model"
         )
@@ -182,7 +170,8 @@ class Automata(Stage):
             ]  # fmt: skip
         _check_any(rows, "documents of automata")
         outputs["scores"].write(pa.Table.from_pylist(rows, METRICS))
-        _tell(rows, context)
+        for metric, value in weighted_means(rows).items():
+            context.metric(metric, value)
 
 
 class SymbolReader:
@@ -192,7 +181,7 @@ class SymbolReader:
         ValueError: its tokenizer has other tokens for the symbols than one each.
     """
 
-    def __init__(self, artifact: Artifact, config: Reading, alphabet: str) -> None:
+    def __init__(self, artifact: Artifact, config: WindowSettings, alphabet: str) -> None:
         from operators.modeling import load_model
 
         self._config = config
@@ -281,16 +270,3 @@ def _column(table: pa.Table, name: str, otherwise: str) -> list[str]:
 def _check_any(rows: Sequence[Any], what: str) -> None:
     if not rows:
         raise ValueError(f"there are no {what} to score")
-
-
-def _tell(rows: Sequence[Mapping[str, Any]], context: Context, *, by_group: bool = False) -> None:
-    """Means by weight of each metric, over all rows, and over those of each group if wanted."""
-    sums: dict[str, list[float]] = {}
-    for row in rows:
-        names = [row["metric"], *([f"{row['group']}.{row['metric']}"] if by_group else [])]
-        for name in names:
-            pair = sums.setdefault(name, [0.0, 0.0])
-            pair[0] += row["value"] * row["weight"]
-            pair[1] += row["weight"]
-    for name, (total, weight) in sums.items():
-        context.metric(name, total / weight)

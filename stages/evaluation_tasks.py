@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.compute_settings import ComputeSettings
+from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage
 from stages.editing_prior import Prior, open_prior
 from stages.kinds import METRICS, TASKS
 from stages.report_page import slug
@@ -34,7 +35,7 @@ class Tasks(Stage):
     word = "evaluation.tasks"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         method: Literal["choices", "generate"] = Field(
             "choices", description="choices: the most probable one; generate: what the model writes"
         )
@@ -51,12 +52,6 @@ class Tasks(Stage):
             ("\n",), description="of generate: texts that end an answer, besides the end of text"
         )
         batch_size: int = Field(16, ge=1, description="rows in a forward pass")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
     inputs = {
         "model": Input(Kind.MODEL, "what is evaluated; it carries its tokenizer"),

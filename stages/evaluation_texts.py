@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 from pydantic import field_validator
 
-from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
-from stages.evaluation_sequences import Reading
+from stages.compute_settings import WindowSettings
+from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
+from stages.evaluation_means import weighted_means
+from stages.evaluation_surprisals import surprisals
 from stages.kinds import METRICS
-from stages.tokenizer_files import end_of_text_id, load_tokenizer
+from stages.tokenizer_files import load_tokenizer
 
 if TYPE_CHECKING:
-    from operators.evaluation.fractal import Floats, PowerLaw
+    from operators.evaluation.fractal import PowerLaw
 
 Rows = list[dict[str, Any]]
 
 # What is measured of all documents at once is found under this id.
 _ALL = "all documents"
-
-# Documents that are read between two signs of life; fixed, so that no float depends on it.
-_AT_A_TIME = 32
 
 # A document alone has an exponent where it has a value at so many scales.
 _FEWEST_SCALES = 3
@@ -40,7 +39,7 @@ class Fractal(Stage):
     word = "evaluation.fractal"
     libraries = ("torch", "transformers")
 
-    class Config(Reading):
+    class Config(WindowSettings):
         drop: int = Field(
             100, ge=0, description="tokens at the beginning of a document, which lack context"
         )
@@ -80,11 +79,14 @@ class Fractal(Stage):
             rescaled_range,
             shuffled,
         )
+        from operators.modeling import load_model
 
         config = self.config
         table = inputs["documents"].table()
         ids, texts = (table.column(name).to_pylist() for name in ("id", "text"))
-        nats = self._surprisals(inputs["model"], texts, context)
+        model = load_model(str(inputs["model"].folder()), device=config.device)
+        tokenizer = load_tokenizer(inputs["model"])
+        nats = surprisals(model, tokenizer, tokenizer.encode_batch(texts), config, context)
         series = {
             name: normalised(losses / math.log(2), drop=config.drop)
             for name, losses in zip(ids, nats, strict=True)
@@ -141,32 +143,6 @@ class Fractal(Stage):
         kept = [row for row in rows if not math.isnan(row["value"])]
         outputs["scores"].write(pa.Table.from_pylist(kept, METRICS))
         context.figure("power_laws", _figure(laws))
-
-    def _surprisals(
-        self, artifact: Artifact, texts: Sequence[str], context: Context
-    ) -> list[Floats]:
-        """Nats of each token of each document."""
-        from operators.modeling import load_model, score_documents
-
-        config = self.config
-        model = load_model(str(artifact.folder()), device=config.device)
-        tokenizer = load_tokenizer(artifact)
-        length = int(model.config.max_position_embeddings)
-        encoded = tokenizer.encode_batch(texts)
-        nats: list[Floats] = []
-        for start in range(0, len(encoded), _AT_A_TIME):
-            nats += score_documents(
-                model,
-                encoded[start : start + _AT_A_TIME],
-                context_length=length,
-                stride=config.stride or max(1, length // 2),
-                bos_token_id=end_of_text_id(tokenizer),
-                batch_size=config.batch_size,
-                device=config.device,
-                threads=config.threads,
-            )
-            context.progress(len(nats), len(encoded), "documents")
-        return nats
 
 
 class Degeneration(Stage):
@@ -245,7 +221,7 @@ class Degeneration(Stage):
                 rows.append(_row(name, "looped", share, float(len(units)), language))
             rows.append(_row(name, "duplicate", copied, 1.0, language))
             rows.append(_row(name, "units", float(len(units)), 1.0, language))
-        for metric, value in _means(rows).items():
+        for metric, value in weighted_means(rows).items():
             context.metric(metric, value)
         whole = {
             f"distinct_{n}": (distinct(documents, ids, n, config.among), config.among)
@@ -281,16 +257,6 @@ def _figure(laws: Mapping[str, PowerLaw]) -> bytes:
         },
     }
     return power_laws(panels, title="Surprisals over distance", xlabel="tokens")
-
-
-def _means(rows: Rows) -> dict[str, float]:
-    """Mean by weight of each metric."""
-    sums: dict[str, list[float]] = {}
-    for row in rows:
-        pair = sums.setdefault(row["metric"], [0.0, 0.0])
-        pair[0] += row["value"] * row["weight"]
-        pair[1] += row["weight"]
-    return {name: total / weight for name, (total, weight) in sums.items()}
 
 
 def _row(name: str, metric: str, value: float, weight: float, group: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from stages.contract import Artifact, Context, Field, Input, Kind, Output, Sink, Stage, StageConfig
 from stages.kinds import METRICS
+from stages.table_columns import check_columns
 
 if TYPE_CHECKING:
     from operators.evaluation.word_errors import EditCounts, Split
@@ -64,12 +65,7 @@ class Transcripts(Stage):
         config = self.config
         table = inputs["speech"].table()
         asked = (config.reference, config.hypothesis, config.entities, config.recognised_entities)
-        missing = [name for name in asked if name and name not in table.column_names]
-        if missing:
-            raise ValueError(
-                f'the clips have no column "{missing[0]}"; they have: '
-                f"{', '.join(table.column_names)}"
-            )
+        check_columns(table, [name for name in asked if name], "clips")
         if bool(config.entities) != bool(config.recognised_entities):
             raise ValueError(
                 "entities and recognised_entities are compared with each other: set both"

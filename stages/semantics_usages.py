@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from stages.compute_settings import ComputeSettings
 from stages.content_hash import local_hashes
 from stages.contract import (
     Artifact,
@@ -287,19 +288,13 @@ class Vectors(RowStage):
     word = "semantics.vectors"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         layers: int = Field(4, ge=1, description="last layers to average; language models only")
         window: int = Field(5, ge=1, description="words on either side; spaces only")
         hub: str | None = Field(
             None, description="name of a model on the hub, or its folder, where no model is given"
         )
         batch_size: int = Field(32, ge=1, description="usages in a forward pass")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
     inputs = {
         "usages": Input(Kind.DOCUMENTS, "usages, of semantics.usages"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from stages.compute_settings import ComputeSettings
 from stages.contract import (
     Artifact,
     Context,
@@ -18,7 +19,6 @@ from stages.contract import (
     Output,
     Sink,
     Stage,
-    StageConfig,
     execution_field,
 )
 from stages.kinds import DROPPED, METRICS
@@ -41,7 +41,7 @@ class Preference(Stage):
     word = "training.preference"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         loss: Literal["dpo", "tdpo1", "tdpo2", "cdpo"] = Field(
             "dpo", description="tdpo1, tdpo2: with the divergence at each token; cdpo: rejected "
             "tokens count by how critical they are, which takes the models positive and negative",
@@ -74,12 +74,6 @@ class Preference(Stage):
         weight_decay: float = Field(0.0, ge=0, description="of AdamW, on matrices only")
         gradient_clip: float = Field(1.0, gt=0, description="largest global gradient norm")
         seed: int = Field(0, ge=0, description="of the order of the pairs")
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
         log_every: int = execution_field(
             5,
             description="steps between points of the recorded curves",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
+from stages.compute_settings import ComputeSettings
 from stages.contract import Field, StageConfig, execution_field
 
 # Settings of a fresh model -> what they are called in the configuration of one that exists.
@@ -164,19 +165,13 @@ class LossSettings(StageConfig):
         return selection
 
 
-class MachineSettings(StageConfig):
+class MachineSettings(ComputeSettings):
     """How it is computed, saved and told."""
 
     precision: Literal["float32", "bfloat16", "pure_bfloat16"] = Field(
         "float32", description="bfloat16: of the forward pass, weights stay float32; "
         "pure_bfloat16: of everything, updates rounded stochastically",
     )  # fmt: skip
-    threads: int = Field(
-        1, ge=1, description="CPU threads; in the key because the order of float sums is"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: a GPU where the task was given one"
-    )
     workers: int = execution_field(
         1,
         description="processes that share the micro-batches of a step: 1, 2, 4, ...; each takes "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from stages.contract import Context, Field, Input, Kind, Output, RowStage, StageConfig
+from stages.compute_settings import ComputeSettings
+from stages.contract import Context, Field, Input, Kind, Output, RowStage
 
 COLUMN = "reference_losses"
 
@@ -24,17 +25,11 @@ class ReferenceLosses(RowStage):
     word = "weighting.reference_losses"
     libraries = ("torch", "transformers")
 
-    class Config(StageConfig):
+    class Config(ComputeSettings):
         batch_size: int = Field(
             16, ge=1, description="sequences in a forward pass; in the key because the last bits "
             "of a product depend on its shape",
         )  # fmt: skip
-        threads: int = Field(
-            1, ge=1, description="CPU threads; in the key because the order of float sums is"
-        )
-        device: Literal["auto", "cpu", "cuda"] = Field(
-            "auto", description="auto: a GPU where the task was given one"
-        )
 
     inputs = {
         "tokens": Input(Kind.TOKENS, "sequences of any lengths"),

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from operators.corpus.quality import utf8_of
 
-# In the order of `operators.corpus.quality_kernels`: what becomes of a line.
+# In the order of `operators.corpus.c4_kernels`: what becomes of a line.
 VERDICTS = ("kept", "long_word", "no_end", "few_words", "lorem_ipsum", "javascript",
             "curly_bracket", "policy")  # fmt: skip
 RULES = ("no_end", "few_words", "long_word", "javascript", "policy")
@@ -51,8 +51,8 @@ def keep_c4_lines(
     Raises:
         ValueError: no such rule.
     """
+    from operators.corpus.c4_kernels import line_verdicts
     from operators.corpus.characters import character_classes
-    from operators.corpus.quality_kernels import line_verdicts
 
     unknown = set(rules) - set(RULES)
     if unknown:

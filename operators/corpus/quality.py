@@ -119,7 +119,7 @@ def utf8_of(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hashes(words: Sequence[str]) -> np.ndarray:
-    from operators.corpus.quality_kernels import hash_codes
+    from operators.corpus.text_kernels import hash_codes
 
     codes = [np.array([ord(c) for c in word], np.int32) for word in words]
     return np.array([hash_codes(code, 0, len(code)) for code in codes], np.uint64)

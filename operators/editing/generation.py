@@ -5,7 +5,7 @@ one length are read together without padding, every batch has the same number of
 random number of a row's step is its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from operators.editing.drawing import SamplingRule, draw_by_rule, row_uniforms
 from operators.modeling.execution import inference
+from operators.modeling.length_batches import length_batches
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def continue_prompts(
         barred = torch.tensor(
             sorted({*never_drawn} - {end_of_text}), dtype=torch.int64, device=target
         )
-        for batch in _batches(prompts, batch_size):
+        for batch in length_batches(prompts, batch_size):
             ids = np.array([prompts[row] for row in batch], dtype=np.int64)
             steps = [min(room[row], context - ids.shape[1]) for row in batch]
             # The last batch is filled up with copies of its last row.
@@ -115,19 +116,6 @@ def continue_prompts(
             for place, row in enumerate(batch):
                 done[row] = _cut(written[place, : steps[place]], end_of_text)
     return done
-
-
-def _batches(
-    prompts: Sequence[Sequence[int] | NDArray[np.integer[Any]]], batch_size: int
-) -> Iterator[list[int]]:
-    """Numbers of prompts of one length."""
-    by_length: dict[int, list[int]] = {}
-    for number, prompt in enumerate(prompts):
-        by_length.setdefault(len(prompt), []).append(number)
-    for length in sorted(by_length):
-        rows = by_length[length]
-        for first in range(0, len(rows), batch_size):
-            yield rows[first : first + batch_size]
 
 
 def _write(

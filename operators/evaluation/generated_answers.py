@@ -8,13 +8,14 @@ else is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from operators.modeling.execution import inference
+from operators.modeling.length_batches import length_batches
 from operators.tokenization.byte_tokenizer import ByteTokenizer
 
 Rule = Literal["text", "prefix", "integer", "first_integer"]
@@ -89,7 +90,7 @@ def generate_answers(
     answers: list[GeneratedAnswer | None] = [None] * len(ids)
     with inference(model, device, threads) as target:
         barred = torch.tensor(sorted({*never_drawn} - {begin}), dtype=torch.int64, device=target)
-        for batch in _batches(ids, batch_size):
+        for batch in length_batches(ids, batch_size):
             rows = [ids[batch[min(place, len(batch) - 1)]] for place in range(batch_size)]
             input_ids = torch.tensor(rows, dtype=torch.int64, device=target)
             written: list[list[int]] = [[] for _ in batch]
@@ -161,14 +162,3 @@ def is_right(text: str, gold: str, rule: Rule) -> bool:
 def _before(text: str, stops: Sequence[str]) -> str:
     places = [place for stop in stops if (place := text.find(stop)) >= 0]
     return text[: min(places)] if places else text
-
-
-def _batches(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Numbers of prompts of one length."""
-    by_length: dict[int, list[int]] = {}
-    for number, prompt in enumerate(prompts):
-        by_length.setdefault(len(prompt), []).append(number)
-    for length in sorted(by_length):
-        rows = by_length[length]
-        for first in range(0, len(rows), batch_size):
-            yield rows[first : first + batch_size]

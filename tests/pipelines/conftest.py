@@ -11,7 +11,8 @@ from s3_server import s3_environment, s3_url
 
 from pipelines import execute
 from pipelines.located import InvalidDag, Mistake
-from pipelines.plan import Plan, make_plan
+from pipelines.plan import Plan
+from pipelines.planner import make_plan
 from pipelines.spec import read_dag
 
 __all__ = ["s3_environment", "s3_url"]  # fixtures

@@ -10,7 +10,7 @@ IDLE_WAITS = 20  # a Runner that waits so often with nothing under way would wai
 
 
 class SerialRuntime:
-    """What `pipelines.run.Runtime` asks for, and a diary of what was asked.
+    """What `pipelines.tasks.Runtime` asks for, and a diary of what was asked.
 
     Attributes:
         tasks: names of the tasks that ran, in order.

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pipelines.cli import WRONG_INPUT, cli
+from pipelines.cli import cli
+from pipelines.console import WRONG_INPUT
 
 ROOT = Path(__file__).parents[2]
 BROKEN = sorted(Path(__file__).with_name("broken").glob("*.yaml"))

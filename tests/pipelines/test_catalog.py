@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.plan import make_plan
+from pipelines.planner import make_plan
 from pipelines.spec import read_dag
 
 CATALOG = sorted((Path(__file__).parents[2] / "pipelines" / "catalog").glob("*.yaml"))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import resolve
-from pipelines.plan import make_plan
+from pipelines.planner import make_plan
 from pipelines.resolve import Resolver
 from pipelines.spec import read_dag
 from pipelines.status import StageStatus

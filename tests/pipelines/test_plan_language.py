@@ -668,7 +668,7 @@ def test_mistakes_of_every_sort_are_found_in_one_reading(mistakes_of: MistakesOf
 
 
 def test_the_dag_of_the_project_has_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.plan import make_plan
+    from pipelines.planner import make_plan
     from pipelines.spec import read_dag
 
     root = Path(__file__).parents[2]

@@ -577,7 +577,7 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[1]]
 from pipelines.faults import Faults
 from pipelines.leases import Lease
-from pipelines.plan import make_plan
+from pipelines.planner import make_plan
 from pipelines.recorder import Recorder
 from pipelines.results import Point
 from pipelines.direct_sender import DirectSender
@@ -734,7 +734,7 @@ def test_ui_sends_and_closes_before_it_serves(
         return 0
 
     monkeypatch.setattr(mlflow_client, "open_ui", serve)
-    monkeypatch.setattr("pipelines.cli.stop_on_sigterm", lambda: None)
+    monkeypatch.setattr("pipelines.cli_ui.stop_on_sigterm", lambda: None)
     arguments = ["ui", "--store", world.project.store.url, "--tracking-uri", world.uri]
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output

@@ -7,7 +7,8 @@ from typing import Any
 
 from serial_runtime import SerialRuntime
 
-from pipelines.plan import Plan, make_plan
+from pipelines.plan import Plan
+from pipelines.planner import make_plan
 from pipelines.resolve import preview
 from pipelines.run import Runner
 from pipelines.spec import read_dag

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.plan import make_plan
+from pipelines.planner import make_plan
 from pipelines.registry import find_stage, vocabulary
 from pipelines.spec import read_dag
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipelines.plan import make_plan
+from pipelines.planner import make_plan
 from pipelines.resolve import Resolver
 from pipelines.spec import read_dag
 from pipelines.store import Store

@@ -12,7 +12,7 @@ import pytest
 soundfile = pytest.importorskip("soundfile", reason="the extra `speech` is not installed")
 
 from pipelines.located import InvalidDag  # noqa: E402
-from pipelines.plan import make_plan  # noqa: E402
+from pipelines.planner import make_plan  # noqa: E402
 from pipelines.spec import read_dag  # noqa: E402
 from stages.speech import Align, Recognise, Recordings  # noqa: E402
 from stages.speech_report import Report  # noqa: E402

@@ -5,7 +5,9 @@ import re
 
 import pytest
 
+from pipelines.describe import describe_stage
 from pipelines.registry import vocabulary
+from stages.compute_settings import ComputeSettings
 from stages.contract import Input, Output, RowStage, StageConfig
 from stages.kinds import Kind
 
@@ -90,6 +92,18 @@ def test_what_draws_at_random_has_a_seed_that_the_pipeline_sets():
     assert {"corpus.split", "training.language_model", "editing.resample", "report.compare"} <= (
         seeded
     )
+
+
+def test_what_a_model_runs_on_is_declared_once(stage):
+    if ComputeSettings.model_fields.keys() & stage.Config.model_fields.keys():
+        assert issubclass(stage.Config, ComputeSettings)
+
+
+def test_what_a_model_runs_on_is_shown_behind_the_settings_of_the_stage(stage):
+    shown = [setting["name"] for setting in describe_stage(stage)["settings"]]
+    assert sorted(shown) == sorted(stage.Config.model_fields)
+    if issubclass(stage.Config, ComputeSettings):
+        assert shown[-2:] == ["threads", "device"]
 
 
 def test_the_order_of_float_sums_is_part_of_the_key():

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.alignment import Bead, align_sentences, lexical, score_beads
-from operators.alignment.lexical import words_of
+from operators.alignment import Bead, align_sentences, lexical_model, score_beads
+from operators.alignment.numbered_texts import words_of
 
 Links = list[tuple[tuple[int, ...], tuple[int, ...]]]
 
@@ -57,7 +57,7 @@ def test_every_sentence_is_in_one_bead_and_beads_are_in_order(
     beads = align_sentences(source, target, method="lexical")
     assert [i for bead in beads for i in bead.source] == list(range(len(source)))
     assert [j for bead in beads for j in bead.target] == list(range(len(target)))
-    assert all((len(b.source), len(b.target)) in lexical.MOVES for b in beads)
+    assert all((len(b.source), len(b.target)) in lexical_model.MOVES for b in beads)
     assert all(np.isfinite(bead.score) for bead in beads)
 
 
@@ -79,7 +79,7 @@ def test_no_bead_reaches_over_the_cut_where_the_last_third_is_missing(
     size = 150
     if blocks:
         size = 360
-        monkeypatch.setattr(lexical, "_WHOLE", 40_000)
+        monkeypatch.setattr(lexical_model, "_WHOLE", 40_000)
     source, target = translated(size)
     cut = size * 2 // 3
     for left, right, mirrored in ((source, target[:cut], False), (source[:cut], target, True)):
@@ -112,7 +112,7 @@ def test_blocks_first_gives_the_same_alignment(monkeypatch: pytest.MonkeyPatch) 
     source, target = translated(300, seed=4)
     del target[100:130]
     whole = ids(align_sentences(source, target, method="lexical"))
-    monkeypatch.setattr(lexical, "_WHOLE", 3000)  # two levels of blocks
+    monkeypatch.setattr(lexical_model, "_WHOLE", 3000)  # two levels of blocks
     assert ids(align_sentences(source, target, method="lexical")) == whole
 
 

@@ -10,6 +10,7 @@ from byte_models import hub_bpe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ngram_baseline import NgramModel
+from plain_bytes import BEGIN, Bytes
 from torch.nn import functional
 
 from operators.evaluation.choices import (
@@ -21,24 +22,6 @@ from operators.evaluation.choices import (
 )
 from operators.modeling import LlamaShape, build_llama, score_documents
 from operators.tokenization.byte_tokenizer import HubByteTokenizer
-
-BEGIN = 256
-
-
-class Bytes:
-    """A token a byte; the begin of a document is 256."""
-
-    tokens = [*(bytes([number]) for number in range(256)), b"<begin>"]
-    special_ids, unknown_id = (BEGIN,), None
-
-    def encode(self, text):
-        return list(text.encode())
-
-    def encode_batch(self, texts):
-        return [self.encode(text) for text in texts]
-
-    def decode(self, ids):
-        return b"".join(self.tokens[number] for number in ids).decode(errors="replace")
 
 
 class Merging(Bytes):

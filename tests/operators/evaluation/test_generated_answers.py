@@ -6,27 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_bytes import BEGIN, Bytes
 
 from operators.evaluation.generated_answers import generate_answers, is_right, read_answer
 from operators.modeling import LlamaShape, build_llama
-
-BEGIN = 256
-
-
-class Bytes:
-    """A token a byte; the begin of a document is 256, and 257 is never to be written."""
-
-    tokens = [*(bytes([number]) for number in range(256)), b"<begin>", b"<special>"]
-    special_ids, unknown_id = (BEGIN, 257), None
-
-    def encode(self, text):
-        return list(text.encode())
-
-    def encode_batch(self, texts):
-        return [self.encode(text) for text in texts]
-
-    def decode(self, ids):
-        return b"".join(self.tokens[number] for number in ids).decode(errors="replace")
 
 
 class Script(torch.nn.Module):
@@ -63,7 +46,7 @@ def llama():
 
 def ask(model, prompts, **given):
     settings = {"begin": BEGIN, "context": 48, "batch_size": 3, "device": "cpu"}
-    return generate_answers(model, Bytes(), prompts, **settings | given)
+    return generate_answers(model, Bytes(b"<special>"), prompts, **settings | given)
 
 
 def test_an_answer_ends_before_the_first_stop():
@@ -116,7 +99,7 @@ def test_greedy_with_a_cache_is_greedy_without(llama):
     with torch.no_grad():
         for _ in range(answer.tokens):
             ids.append(int(llama(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
-    assert answer.text == Bytes().decode(ids[6:])
+    assert answer.text == Bytes(b"<special>").decode(ids[6:])
 
 
 @settings(max_examples=8, deadline=None)
