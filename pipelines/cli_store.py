@@ -238,7 +238,7 @@ def _other_ids(run: str, tracking_uri: str | None) -> list[str]:
     """Under which other ids the store may know an MLflow run; the tracker is asked only for what
     looks like one.
     """
-    from pipelines.lineage import known_as
+    from pipelines.history import known_as
 
     is_id = len(run) == 32 and all(c in "0123456789abcdef" for c in run)
     return known_as(tracking_uri, run) if tracking_uri and is_id else []

@@ -40,7 +40,7 @@ class DirectSender:
     def earlier_values(
         self, stage: str, cell: Mapping[str, str], metric: str, runs: int, besides: str
     ) -> list[float]:
-        from pipelines.lineage import earlier_values
+        from pipelines.history import earlier_values
 
         return earlier_values(self._uri, self._pipeline, stage, cell, metric, runs, besides)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,13 @@ from pipelines.mlflow_client import (
     page_of,
     reason_of,
 )
+from pipelines.mlflow_entities import batches, dataset_input, told
 from pipelines.redact import redact_text
 from pipelines.spool import FAMILY, Away, Operation, together
 from pipelines.store import Store
 from stages.kinds import FILE_KINDS
 
 PATIENCE = 5  # tries at operations with which a tracker fails that is otherwise well
-METRICS_AT_ONCE = 900  # with the tags of a run, below MLflow's 1000
 DESCRIPTION_LENGTH = 5000  # of a version of a model
 RUNS_A_TRANSACTION = 20  # a second's work at the most; others may want to write as well
 FAMILY_SIZE = 1000
@@ -233,39 +233,17 @@ class Tracker:
         self, operation: Operation, run: str, do: Callable[..., None], *, again: bool, single: bool
     ) -> None:
         """Send params, metrics, tags, datasets, and the end of a run that has no files."""
-        for batch in self._batches(operation, run, again=again, single=single):
-            do(_shown(batch), self.client.log_batch, run, **batch)
-        datasets = [_dataset_input(data) for data in operation.get("datasets", [])]
+        tags, points = self._tags(operation), operation.get("metrics", [])
+        if again and points and not self._is_embedded:
+            points = self._not_there(run, points)  # SQL stores see to it themselves
+        for batch in batches(tags, operation.get("params", {}), points, single=single):
+            do(told(batch), self.client.log_batch, run, **batch)
+        datasets = [dataset_input(data) for data in operation.get("datasets", [])]
         for entries in [[entry] for entry in datasets] if single else [datasets]:
             if entries:
                 do("datasets", self.client.log_inputs, run, entries)
         if not _has_files(operation):
             self._end(operation, run, do)
-
-    def _batches(
-        self, operation: Operation, run: str, *, again: bool, single: bool
-    ) -> Iterator[dict[str, Any]]:
-        """Params, metrics and tags for `log_batch`: in few calls, or one a call."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        tags = [RunTag(name, value) for name, value in self._tags(operation).items()]
-        params = [Param(name, value) for name, value in operation.get("params", {}).items()]
-        points = operation.get("metrics", [])
-        if again and points and not self._is_embedded:
-            points = self._not_there(run, points)  # SQL stores see to it themselves
-        metrics = [Metric(*point) for point in points]
-        if single:
-            yield from ({"tags": [tag]} for tag in tags)
-            yield from ({"params": [param]} for param in params)
-            by_name: dict[str, list[Any]] = {}
-            for metric in metrics:
-                by_name.setdefault(metric.key, []).append(metric)
-            yield from ({"metrics": of_one} for of_one in by_name.values())
-            return
-        if tags or params or metrics:
-            yield {"tags": tags, "params": params, "metrics": metrics[:METRICS_AT_ONCE]}
-        for start in range(METRICS_AT_ONCE, len(metrics), METRICS_AT_ONCE):
-            yield {"metrics": metrics[start : start + METRICS_AT_ONCE]}
 
     def _tags(self, operation: Operation) -> dict[str, str]:
         tags = dict(operation.get("tags", {}))
@@ -389,97 +367,3 @@ def _merged(operations: Sequence[Operation]) -> Operation:
 
 def _has_files(operation: Operation) -> bool:
     return any(operation.get(name) for name in ("texts", "artifacts", "figures"))
-
-
-def _shown(batch: dict[str, Any]) -> str:
-    things = [
-        f"{kind[:-1]} {entity.key}" for kind, entities in batch.items() for entity in entities
-    ]
-    return things[0] if things else ""
-
-
-def _dataset_input(data: dict[str, Any]) -> Any:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    dataset = Dataset(
-        name=data["name"],
-        digest=data["digest"],
-        source_type=data["source_type"],
-        source=data["source"],
-        schema=data.get("schema"),
-        profile=data.get("profile"),
-    )
-    tags = [
-        InputTag("mlflow.data.context", data["context"]),
-        InputTag("tokenmill.name", data["label"]),
-    ]
-    return DatasetInput(dataset, tags)
-
-
-# --- ids ------------------------------------------------------------------------------------------
-
-
-def known_as(tracking_uri: str, run: str) -> list[str]:
-    """Under which ids a store knows what an MLflow run has: that of the run, and that of the run
-    which made what it reused.
-    """
-    path = Path(tracking_uri.removeprefix("sqlite:///"))
-    if tracking_uri.startswith("sqlite:///") and not path.exists():
-        return []  # nothing was recorded yet, and looking must not make a record
-    known = []
-    try:
-        client = open_client(tracking_uri)
-        for _ in range(2):
-            tags = client.get_run(run).data.tags
-            known.append(tags["tokenmill.id"])
-            run = tags["tokenmill.made_by_run"]
-    except Exception:  # noqa: BLE001 - no such run, none that made it, or no tracker
-        return known
-    return known
-
-
-def earlier_values(
-    tracking_uri: str, pipeline: str, stage: str, cell: Mapping[str, str], metric: str,
-    runs: int, besides: str,
-) -> list[float]:  # fmt: skip
-    """A metric of a stage in the last runs of a pipeline that finished and passed their gates, the
-    latest first; of several cells that match, the mean.
-
-    Args:
-        cell: values of matrix axes, as text.
-        besides: our id of the run that is not to count, the present one.
-    """
-    client = open_client(tracking_uri)
-    experiment = client.get_experiment_by_name(pipeline)
-    found: list[float] = []
-    token: str | None = None
-    while experiment is not None and len(found) < runs:
-        page = client.search_runs(
-            [experiment.experiment_id],
-            "attributes.status = 'FINISHED' and tags.`tokenmill.pid` != ''",
-            order_by=["attributes.start_time DESC"],
-            max_results=max(20, 2 * runs),
-            page_token=token,
-        )
-        for run in page:
-            tags = run.data.tags
-            if tags.get("tokenmill.id") == besides or tags.get("tokenmill.gates") == "failed":
-                continue
-            children = client.search_runs(
-                [experiment.experiment_id],
-                f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and "
-                f"tags.`tokenmill.stage` = '{stage}'",
-                max_results=1000,
-            )
-            values = [
-                child.data.metrics[metric]
-                for child in children
-                if metric in child.data.metrics
-                and all(child.data.params.get(f"matrix.{a}") == v for a, v in cell.items())
-            ]
-            if values and len(found) < runs:
-                found.append(sum(values) / len(values))
-        token = page.token
-        if not token:
-            break
-    return found

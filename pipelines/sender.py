@@ -48,7 +48,7 @@ class Sender(Protocol):
     def earlier_values(
         self, stage: str, cell: Mapping[str, str], metric: str, runs: int, besides: str
     ) -> list[float]:
-        """A metric in earlier runs, as `pipelines.lineage.earlier_values` finds it."""
+        """A metric in earlier runs, as `pipelines.history.earlier_values` finds it."""
         ...
 
     def close(self) -> None:

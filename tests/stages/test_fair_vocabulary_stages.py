@@ -6,7 +6,9 @@ import pytest
 
 from operators.tokenization import TokenizerConfig, TokenizerModel
 from operators.tokenization.laboratory import train_tokenizer
-from stages.tokenizer_fairness import Fairness, FairSizes, Premiums
+from stages.tokenizer_fair_sizes import FairSizes
+from stages.tokenizer_fairness import Fairness
+from stages.tokenizer_premiums import Premiums
 from stages.tokenizer_sweep import Count, Sweep
 
 LANGUAGES = {"aaa_Latn": 1, "eng_Latn": 4, "zzz_Latn": 12}
@@ -179,7 +181,7 @@ def measures(artifact, tokens):
     """Measures of `tokenizer.premiums`: language -> size -> tokens."""
     import pyarrow as pa
 
-    from stages.tokenizer_fairness import MEASURED
+    from stages.tokenizer_premiums import MEASURED
 
     rows = [
         {"id": language, "metric": "tokens", "value": float(count), "weight": 1.0, "group": "g",
