@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -13,13 +13,19 @@ from stages.kinds import METRICS, REPORT
 from stages.tokenizer import SMALLEST, Algorithm
 from stages.tokenizer_premiums import REFERENCE, counts_of
 
+if TYPE_CHECKING:
+    from operators.tokenization.fair_sizes import VarianceTest
+    from operators.tokenization.paired_variances import PairedVarianceTest
+
 
 class Fairness(Stage):
     """Whether sizes fitted per language made languages more equal than one size for all.
 
     With `fitted_algorithm` and `fitted_at_size`: whether another algorithm did. The variance of CTC
     across languages before over that after, with a two-sided F test as Arnett et al. 2025 report
-    it, and the interval of its logarithm. Only a p-value below `alpha` is called a fall.
+    it, and the interval of its logarithm. The same languages are in both, which the F test does not
+    use: `paired_log_f` has the interval of the test for pairs (Pitman and Morgan 1939). Only a
+    p-value below `alpha` is called a fall.
     """
 
     word = "tokenizer.fairness"
@@ -94,6 +100,14 @@ class Fairness(Stage):
         if 0 < test.f < math.inf:
             values["log_f"] = math.log(test.f)
             values["log_f_low"], values["log_f_high"] = test.log_interval(1 - config.alpha)
+        paired = self._paired(languages, before, after)
+        if paired is not None:
+            values |= {
+                "paired_log_f": paired.log_ratio,
+                "paired_log_f_low": paired.low,
+                "paired_log_f_high": paired.high,
+                "paired_p_value": paired.p_value,
+            }
         for when, rows in (("before", before), ("after", after)):
             base = rows[config.reference]["value"]
             values[f"largest_premium_{when}"] = max(row["value"] for row in rows.values()) / base
@@ -108,7 +122,7 @@ class Fairness(Stage):
             ylabel="tokens",
         )
         context.figure("fairness", figure)
-        told = self._told(test, languages, before, after, clamped, values)
+        told = self._told(test, paired, languages, before, after, clamped, values)
         files = [
             {"id": "report.md", "media_type": "text/markdown", "content": told.encode()},
             {"id": "fairness.png", "media_type": "image/png", "content": figure},
@@ -127,6 +141,20 @@ class Fairness(Stage):
             ]  # fmt: skip
         outputs["measures"].write(pa.Table.from_pylist(measures, METRICS))
 
+    def _paired(
+        self,
+        languages: Sequence[str],
+        before: Mapping[str, Mapping[str, Any]],
+        after: Mapping[str, Mapping[str, Any]],
+    ) -> PairedVarianceTest | None:
+        """The test that takes the languages as pairs; None where there is nothing to test."""
+        from operators.tokenization.paired_variances import paired_variance_test
+
+        counts = [[rows[name]["value"] for name in languages] for rows in (before, after)]
+        if len(languages) < 3 or any(len(set(sample)) == 1 for sample in counts):
+            return None
+        return paired_variance_test(counts[0], counts[1], 1 - self.config.alpha)
+
     def _after(self) -> str:
         """What `fitted` is, in words."""
         config = self.config
@@ -136,7 +164,8 @@ class Fairness(Stage):
 
     def _told(
         self,
-        test: Any,
+        test: VarianceTest,
+        paired: PairedVarianceTest | None,
         languages: Sequence[str],
         before: Mapping[str, Mapping[str, Any]],
         after: Mapping[str, Mapping[str, Any]],
@@ -161,6 +190,15 @@ class Fairness(Stage):
             f"{values['largest_premium_after']:.2f}.",
             "",
         ]
+        if paired is not None:
+            lines += [
+                "The F test takes the two for independent. As pairs, since the same languages are "
+                f"in both (correlation {paired.correlation:.2f}; Pitman and Morgan), **"
+                f"{_paired_verdict(paired, config.alpha)}**: ln of the ratio of variances "
+                f"{paired.log_ratio:.3g}, {1 - config.alpha:.0%} interval {paired.low:.3g} to "
+                f"{paired.high:.3g}, p = {paired.p_value:.3g}.",
+                "",
+            ]
         if clamped:
             lines += [
                 f"{len(clamped)} of {len(languages)} sizes were clamped, to what the text supports "
@@ -178,3 +216,9 @@ class Fairness(Stage):
             for name in languages
         ]
         return "\n".join(lines) + "\n"
+
+
+def _paired_verdict(paired: PairedVarianceTest, alpha: float) -> str:
+    if paired.p_value >= alpha:
+        return "it is not shown that variances differ"
+    return "variance fell" if paired.log_ratio > 0 else "variance rose"

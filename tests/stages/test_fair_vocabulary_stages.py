@@ -255,11 +255,15 @@ def test_the_whole_way_makes_languages_more_equal(run_stage, counts, parallel, p
     assert 0 < told["p_value"] <= 1
     assert told["log_f_low"] < told["log_f"] < told["log_f_high"]
     assert (told["log_f_low"] > 0) == (told["p_value"] < 0.05)
+    assert told["paired_log_f"] == pytest.approx(told["log_f"])
+    assert told["paired_log_f_low"] < told["paired_log_f"] < told["paired_log_f_high"]
+    assert (told["paired_log_f_low"] > 0) == (told["paired_p_value"] < 0.05)
     report = {row["id"]: row["content"] for row in ran.rows("report")}
     text = report["report.md"].decode()
     assert f"F(2, 2) = {told['f']:.3g}" in text
     verdict = "variance fell" if told["p_value"] < 0.05 else "the test does not show"
     assert verdict in text
+    assert "as pairs, since the same languages are in both" in text.lower()
     assert report["fairness.png"].startswith(b"\x89PNG")
     assert all(math.isfinite(row["value"]) for row in ran.rows("measures"))
 
