@@ -128,8 +128,9 @@ def _row_draws(
         first, second, mixed = np.split(drawn @ sums, 3, axis=1)
         moved = first / whole
         error = np.sqrt(np.maximum(second - 2 * moved * mixed + moved**2 * squares, 0)) / whole
-        # Rows that by chance are all the same have no error of their own: they count as they are.
-        known = error > 1e-9 * np.sqrt(variance)
+        # Rows that by chance are all the same have no error of their own but what rounding leaves,
+        # about the root of a float's precision: they count as they are.
+        known = error > 1e-6 * np.sqrt(variance)
         ratio = np.divide(np.sqrt(variance * lack), error, out=np.ones_like(error), where=known)
         draws[chunk] = -moved * ratio
     return draws * math.sqrt(1 / lack), variance

@@ -139,6 +139,16 @@ def test_what_an_arm_shows_by_itself_must_not_change_because_another_is_compared
     assert (alone.corrected_low, alone.corrected_p) == (alone.difference_low, alone.p)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_answers_that_are_nearly_all_right_get_no_endless_interval(seed):
+    # Draws of nothing but right answers have no error of their own, only that of rounding.
+    right = np.random.default_rng(seed).random((2, 5, 20)) < 0.985
+    sample = PairedScores(right.astype(float), np.full(20, 3.0))
+    for found in compare_arms([sample], baseline=0, resamples=2000, seed=seed)[0]:
+        ends = (found.low, found.high, found.difference_low, found.difference_high)
+        assert np.abs(ends).max() < 1.5, ends
+
+
 def test_one_document_and_one_resample_work():
     (only,) = compare([[[0.5]]], [4], resamples=1)
     assert only.low == only.high == only.score == 0.5
