@@ -29,7 +29,8 @@ from pipelines.sections import Sections
 
 CLAIM_KEYS = ("says", "source", "artifact", "row", "metric", "expect")
 OPTIONAL_KEYS = ("measured", "remark")
-EXPECTATIONS = ("above zero", "below zero")
+# A difference is held against zero, a ratio against one.
+EXPECTATIONS = ("above zero", "below zero", "above one", "below one")
 
 Outcome = Literal["came out", "the opposite", "undecided", "not run"]
 
@@ -44,7 +45,7 @@ class Claim:
         artifact: `stage.output` whose rows hold it.
         row: the `id` of the row.
         metric: its name; `<metric>_low` and `<metric>_high` are the ends of its interval.
-        expect: on which side of zero the whole interval must lie.
+        expect: on which side of zero, or of one, the whole interval must lie.
         measured: what its author found: the value and both ends of its interval.
         remark: what else is to be known of it.
     """
@@ -54,7 +55,7 @@ class Claim:
     artifact: str
     row: str
     metric: str
-    expect: Literal["above zero", "below zero"]
+    expect: Literal["above zero", "below zero", "above one", "below one"]
     measured: tuple[float, float, float] | None = None
     remark: str = ""
 
@@ -136,9 +137,11 @@ def as_measured(claim: Claim) -> Finding:
 
 
 def _judged(claim: Claim, value: float, low: float, high: float) -> Finding:
+    side, _, of = claim.expect.partition(" ")
+    level = 1.0 if of == "one" else 0.0
     outcome: Outcome = "undecided"
-    if low > 0 or high < 0:
-        outcome = "came out" if (low > 0) == (claim.expect == "above zero") else "the opposite"
+    if low > level or high < level:
+        outcome = "came out" if (low > level) == (side == "above") else "the opposite"
     return Finding(claim, outcome, value, low, high)
 
 

@@ -35,7 +35,7 @@ def catalog(
 ) -> None:
     """List the DAGs that come with tokenmill, with their claims and what was last found here.
 
-    A claim "came out" where its whole interval lies on the expected side of zero. "measured" is
+    A claim "came out" where its whole interval lies on the expected side. "measured" is
     what its author found, "here" what the last run in this store did.
     """
     from pipelines.claims import as_measured, told

@@ -109,7 +109,7 @@ def write_index(found: Sequence[Entry], folder: Path) -> Path:
     """Write README.md with a line a claim; the pages are beside it."""
     lines = ["# Catalog", "", "What each DAG of `pipelines/catalog/` claims, and what its last run "
              "showed: the value, and the ends of its 95 % interval. A claim *came out* where the "
-             "whole interval lies on the expected side of zero.", "",
+             "whole interval lies on the expected side.", "",
              "| DAG | claim | source | verdict |", "|---|---|---|---|"]  # fmt: skip
     for entry in found:
         for number, finding in enumerate(entry.findings):

@@ -1,5 +1,6 @@
 """Claims: read with their mistakes, judged by their intervals, shown with the catalog."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,20 @@ def test_a_claim_comes_out_where_the_whole_interval_is_on_its_side(
     interval: tuple[float, float, float], outcome: str
 ) -> None:
     assert judge_claim(CLAIM, rows(*interval)).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("interval", "outcome"),
+    [
+        ((0.8, 0.7, 0.9), "came out"),
+        ((1.2, 1.1, 1.3), "the opposite"),
+        ((0.9, 0.7, 1.1), "undecided"),
+        ((0.9, 0.7, 1.0), "undecided"),
+    ],
+)
+def test_a_ratio_is_held_against_one(interval: tuple[float, float, float], outcome: str) -> None:
+    claim = dataclasses.replace(CLAIM, expect="below one")
+    assert judge_claim(claim, rows(*interval)).outcome == outcome
 
 
 @given(st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1)).map(sorted))
