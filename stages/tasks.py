@@ -13,6 +13,9 @@ from stages.kinds import DOCUMENTS, TASKS
 if TYPE_CHECKING:
     from operators.evaluation.task_examples import TaskExample, TaskSet, TrainingText
 
+# Columns of an example to learn from, as tokenizer.examples reads them.
+_EXAMPLE = ("instruction", "input", "target")
+
 
 def task_rows(examples: Sequence[TaskExample]) -> list[dict[str, Any]]:
     """Questions as rows of `tasks`."""
@@ -31,7 +34,11 @@ def task_rows(examples: Sequence[TaskExample]) -> list[dict[str, Any]]:
 
 
 def training_documents(texts: Sequence[TrainingText], *, language: str, source: str) -> pa.Table:
-    """Texts to learn a task from as rows of `documents`."""
+    """Texts to learn a task from as rows of `documents`.
+
+    Where they end with a question, they are examples for `tokenizer.examples` as well: the columns
+    `instruction` (empty), `input` and `target`.
+    """
     rows: list[dict[str, Any]] = [
         {
             "id": text.id,
@@ -43,7 +50,13 @@ def training_documents(texts: Sequence[TrainingText], *, language: str, source: 
         }
         for text in texts
     ]
-    return pa.Table.from_pylist(rows, DOCUMENTS)
+    made = pa.Table.from_pylist(rows, DOCUMENTS)
+    if texts and all(text.asked for text in texts):
+        asked = [text.asked or ("", "") for text in texts]
+        columns = ([""] * len(texts), *map(list, zip(*asked, strict=True)))
+        for name, column in zip(_EXAMPLE, columns, strict=True):
+            made = made.append_column(name, pa.array(column, pa.string()))
+    return made
 
 
 def write_tasks(
@@ -181,7 +194,11 @@ class Retrieval(Stage):
     }  # fmt: skip
     outputs = {
         "tasks": Output(Kind.TASKS, "questions by length and depth"),
-        "documents": Output(Kind.DOCUMENTS, "texts with other pairs, to learn from"),
+        "documents": Output(
+            Kind.DOCUMENTS,
+            "texts with other pairs, to learn from; input and target: the first "
+            "question and its answer, for tokenizer.examples",
+        ),
     }
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:

@@ -72,9 +72,10 @@ def retrieval_tasks(
 
     Groups are "64 words/depth 0.5". Training texts are of the same lengths, with depths drawn
     anywhere, and ask for all of their needles, one after the other in random order; none has a key
-    with the value that it has in a question. The trivial rule takes the value that stands last:
-    with one needle it is always right, which says that then only the copying is tested, not the
-    choice of what to copy.
+    with the value that it has in a question. The first question is also there by itself (`asked`),
+    to learn from the answer alone. The trivial rule takes the value that stands last: with one
+    needle it is always right, which says that then only the copying is tested, not the choice of
+    what to copy.
 
     Args:
         lengths: words around the needles.
@@ -137,7 +138,9 @@ def retrieval_tasks(
                 break
         # The pair that is asked for first stands anywhere, so the order is random already.
         further = "".join(f"{needle(*pair)}\n" for pair in hay.pairs[1:])
-        lessons.append(TrainingText(name, f"{hay.text} {hay.value}.\n{further}"))
+        answer = f" {hay.value}."
+        text = f"{hay.text}{answer}\n{further}"
+        lessons.append(TrainingText(name, text, asked=(hay.text, answer)))
     return TaskSet(examples, lessons)
 
 

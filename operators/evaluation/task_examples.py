@@ -57,11 +57,19 @@ class TaskExample:
 
 @dataclass(frozen=True, slots=True)
 class TrainingText:
-    """A text to learn a task from: `id`, `text`, and in `group` what it is a version of, if any."""
+    """A text to learn a task from.
+
+    Attributes:
+        id: of the text.
+        text: all of it.
+        group: what it is a version of, if any.
+        asked: where it ends with a question: the text before the answer, and the answer.
+    """
 
     id: str
     text: str
     group: str | None = None
+    asked: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

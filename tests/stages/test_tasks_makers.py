@@ -8,6 +8,8 @@ import pytest
 from stages.kinds import Kind
 from stages.tasks import Arithmetic, Retrieval, Reversal
 from stages.tasks_characters import CharacterAnalysis, Characters
+from stages.tokenizer import Train
+from stages.tokenizer_examples import Examples
 
 MAKERS = [
     pytest.param(Arithmetic, {"problems": 30, "training": 40}, id="addition"),
@@ -244,3 +246,16 @@ def test_tasks_and_scores_that_do_not_fit_are_refused(
 @pytest.fixture(scope="module")
 def metrics_without_answers(artifact):
     return artifact(Kind.METRICS, [])
+
+
+def test_texts_with_needles_are_examples_whose_answer_alone_is_learnt(run_stage):
+    made = run_stage(Retrieval, lengths=[4], depths=[0.5], questions=2, training=5, needles=2)
+    for row in made.rows("documents"):
+        assert row["instruction"] == ""
+        assert row["text"].startswith(row["input"] + row["target"] + "\n")
+        assert row["input"].endswith(" is")
+    tokenizer = run_stage(Train, {"documents": made["documents"]}, vocab_size=300)["tokenizer"]
+    inputs = {"documents": made["documents"], "tokenizer": tokenizer}
+    tokens = run_stage(Examples, inputs, template="{input}").rows("tokens")
+    assert len(tokens) == 5
+    assert all(0 < sum(row["scored"]) < 10 for row in tokens)
