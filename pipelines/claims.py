@@ -44,7 +44,9 @@ class Claim:
         source: who reported it, where.
         artifact: `stage.output` whose rows hold it.
         row: the `id` of the row.
-        metric: its name; `<metric>_low` and `<metric>_high` are the ends of its interval.
+        metric: its name; `<metric>_low` and `<metric>_high` are the ends of its interval. Of a
+            `difference` among several, `corrected_low` and `corrected_high` are: the verdict of a
+            claim and that of its report are the same.
         expect: on which side of zero, or of one, the whole interval must lie.
         measured: what its author found: the value and both ends of its interval.
         remark: what else is to be known of it.
@@ -122,7 +124,12 @@ def judge_claim(claim: Claim, rows: Iterable[Mapping[str, Any]] | None) -> Findi
         known.add(str(row["id"]))
         if row["id"] == claim.row:
             values[str(row["metric"])] = float(row["value"])
-    value, low, high = (values.get(claim.metric + end, math.nan) for end in ("", "_low", "_high"))
+    # Where several arms or groups were compared at once, what the report may say counts, too.
+    family = claim.metric == "difference" and "corrected_low" in values
+    name = "corrected" if family else claim.metric
+    value, low, high = (
+        values.get(each, math.nan) for each in (claim.metric, f"{name}_low", f"{name}_high")
+    )
     if not all(map(math.isfinite, (value, low, high))):
         what = f"{claim.artifact} has no {claim.metric} with an interval for {claim.row}"
         if claim.row not in known:

@@ -195,6 +195,7 @@ class Compare(Stage):
                 title=f"Difference to {found.baseline} "
                 f"({found.confidence:.0%} intervals{corrected})",
                 xlabel=f"{measure.unit or measure.title}; {side} of zero is better",
+                good="below" if measure.better == "lower" else "above",
             )
         }
         histories = inputs.get("history", [])

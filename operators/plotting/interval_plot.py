@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from operators.plotting.canvas import COLOURS, MUTED, canvas, say_no_data
 
@@ -16,12 +17,13 @@ def intervals(
     title: str,
     xlabel: str,
     zero_line: bool = True,
+    good: Literal["below", "above"] = "below",
 ) -> bytes:
     """A PNG with one row for each name, first on top: a point and its interval.
 
-    With a zero line, the colour tells the sides apart: below 0 blue, above 0 vermilion, and grey
-    where the interval holds 0, its ends included. A row that is exactly 0 with no width is the
-    baseline of the comparison: an open diamond, named as such.
+    With a zero line, the colour tells the sides apart: blue on the good side of 0, vermilion on the
+    other, and grey where the interval holds 0, its ends included. A row that is exactly 0 with no
+    width is the baseline of the comparison: an open diamond, named as such.
 
     Args:
         names: labels of the rows.
@@ -30,6 +32,7 @@ def intervals(
         title: above the figure.
         xlabel: what is on the axis, with the unit.
         zero_line: whether 0 means "no difference". Without it, the axis need not show 0.
+        good: the side of 0 that is the better one.
 
     Raises:
         ValueError: if the lengths differ, or a low is above its high.
@@ -57,7 +60,7 @@ def intervals(
                     [0], [row], "D", markersize=6, color=MUTED, markerfacecolor="white", zorder=3
                 )
                 continue
-            colour = _colour(low, high) if zero_line else COLOURS[0]
+            colour = _colour(low, high, good) if zero_line else COLOURS[0]
             axes.plot([low, high], [row, row], "-", linewidth=2.2, color=colour, zorder=2)
             axes.plot([low, high], [row, row], "|", markersize=7, color=colour, zorder=2)
             axes.plot([center], [row], "o", markersize=6, color=colour, zorder=3)
@@ -73,9 +76,7 @@ def intervals(
         return drawing.png()
 
 
-def _colour(low: float, high: float) -> str:
-    if high < 0:
-        return COLOURS[0]
-    if low > 0:
-        return COLOURS[1]
-    return MUTED
+def _colour(low: float, high: float, good: str) -> str:
+    if low <= 0 <= high:
+        return MUTED
+    return COLOURS[0] if (high < 0) == (good == "below") else COLOURS[1]

@@ -69,6 +69,21 @@ def test_what_comes_out_one_way_is_the_opposite_the_other_way(interval: Sequence
     assert down == swapped[up]
 
 
+def test_one_comparison_of_many_is_judged_by_its_corrected_interval() -> None:
+    corrected = {"corrected_low": -0.1, "corrected_high": 0.5}
+    found = rows(0.2, 0.1, 0.3) + [
+        {"id": "edited", "metric": metric, "value": value} for metric, value in corrected.items()
+    ]
+    finding = judge_claim(CLAIM, found)
+    assert (finding.outcome, finding.low, finding.high) == ("undecided", -0.1, 0.5)
+    other = dataclasses.replace(CLAIM, metric="score")
+    found += [
+        {"id": "edited", "metric": f"score{end}", "value": value}
+        for end, value in {"": 0.2, "_low": 0.1, "_high": 0.3}.items()
+    ]
+    assert judge_claim(other, found).low == 0.1
+
+
 def test_without_a_result_nothing_is_claimed() -> None:
     assert judge_claim(CLAIM, None) == Finding(CLAIM, "not run")
 

@@ -1,5 +1,6 @@
 """Figures must be PNGs, the same for the same arrays, whatever the data hold."""
 
+import io
 import math
 import struct
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from operators.plotting import (
     alignment_timeline,
@@ -18,6 +20,7 @@ from operators.plotting import (
     kept_and_dropped,
     learning_curves,
 )
+from operators.plotting.canvas import COLOURS
 
 REPOSITORY = Path(__file__).parents[3]
 NAN = math.nan
@@ -122,3 +125,21 @@ def test_drawing_must_not_load_pyplot():
 def test_arrays_that_do_not_fit_are_refused(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+def test_what_is_better_is_blue_on_either_side_of_zero():
+    def drawn(low, high, good):
+        return intervals(["a"], [(low + high) / 2], [low], [high], title="", xlabel="", good=good)
+
+    def has(png, colour):
+        pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
+        wanted = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+        return bool((np.abs(pixels.astype(int) - wanted).max(axis=1) < 3).any())
+
+    blue, vermilion = COLOURS[:2]
+    for low, high, good, colour in (
+        (-2, -1, "below", blue), (1, 2, "below", vermilion),
+        (-2, -1, "above", vermilion), (1, 2, "above", blue),
+    ):  # fmt: skip
+        assert has(drawn(low, high, good), colour)
+    assert not any(has(drawn(-1, 1, "above"), colour) for colour in (blue, vermilion))
