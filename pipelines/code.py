@@ -25,6 +25,8 @@ PACKAGES = ("operators", "stages")
 
 # The interface between stages and engine: it says how a stage is called, not what it computes.
 INTERFACE = frozenset({"stages.contract"})
+# Where machine code is kept: it says how fast a function is ready, not what it computes.
+KEEPING = frozenset({"operators.compiled"})
 # The names of the kinds: a new kind changes no stage that does not use it.
 INTERFACE_NAMES = frozenset({("stages.kinds", "Kind")})
 
@@ -78,10 +80,10 @@ class CodeIndex:
         waiting = [start]
         while waiting:
             target = waiting.pop()
-            interface = target.module in INTERFACE or (
+            apart = target.module in INTERFACE | KEEPING or (
                 (target.module, target.name) in INTERFACE_NAMES
             )
-            if target in seen or interface:
+            if target in seen or apart:
                 continue
             seen.add(target)
             waiting.extend(self._reached_from(target))

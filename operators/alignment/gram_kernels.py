@@ -7,7 +7,8 @@ of a million grams share a hash once in 37 million corpora.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 BETWEEN, LETTER, DIGIT, UNSPACED = 0, 1, 2, 3
 

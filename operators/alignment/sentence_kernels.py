@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 MOST = 4  # sentences of one side that a bead may have
 _TIE = 1e-9

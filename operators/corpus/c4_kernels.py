@@ -1,15 +1,11 @@
-"""C4's rules for lines (Raffel et al. 2020, section 2.2), and sentences of a line, compiled.
-
-numba compiles a copy into every loop that calls these, and reuses that as long as the loop's own
-file is unchanged: whoever changes one must touch the files that import it.
-"""
+"""C4's rules for lines (Raffel et al. 2020, section 2.2), and sentences of a line, compiled."""
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.corpus.characters import ALONE, CLOSER, LETTER, SENTENCE_END, SPACE, WORD
 from operators.corpus.text_kernels import decode, next_line, strip
 

@@ -8,8 +8,8 @@ signals are read off these two arrays and off the hashes of its words. The colum
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.corpus.c4_kernels import (
     CURLY,
     JAVASCRIPT,

@@ -1,15 +1,11 @@
-"""How much of a text is said again, compiled: lines, paragraphs and n-grams of words.
-
-numba compiles a copy into every loop that calls these, and reuses that as long as the loop's own
-file is unchanged: whoever changes one must touch the files that import it.
-"""
+"""How much of a text is said again, compiled: lines, paragraphs and n-grams of words."""
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.corpus.text_kernels import PRIME, hash_codes, mix
 
 _NEWLINE = 10

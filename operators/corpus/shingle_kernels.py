@@ -9,7 +9,8 @@ version of every library.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 APART, IN_WORD, ALONE = 0, 1, 2
 

@@ -1,17 +1,14 @@
 """A text as numbers, compiled: its code points and their classes, its words, its lines.
 
 Two words, lines or n-grams are equal when their 64-bit hashes are.
-
-numba compiles a copy into every loop that calls these, and reuses that as long as the loop's own
-file is unchanged: whoever changes one must touch the files that import it.
 """
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.corpus.characters import ALONE, LETTER, LINE_END, SPACE, SYMBOL, WORD
 
 PRIME = np.uint64(0x9E3779B97F4A7C15)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from operators.compiled import njit
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -9,7 +9,8 @@ of two times the square root of the rows, not of all rows.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 _NEVER = np.int64(-(1 << 30))
 # Directions of a cell: where its best value comes from, and whether its gaps begin here.

@@ -1,16 +1,12 @@
 """The heap of pairs, the one to be merged next at its top.
 
 An entry holds the count that its pair had when it was made: it may no longer be true.
-
-numba compiles a copy into every loop that calls these, and reuses that as long as the loop's own
-file is unchanged: whoever changes one must touch the files that reach it, up to `bpe_kernels`.
 """
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
-from numba import njit
-
+from operators.compiled import njit
 from operators.tokenization.bpe_state import HEAP, Heap, grown
 from operators.tokenization.token_tables import pair_key
 

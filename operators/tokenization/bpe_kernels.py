@@ -14,8 +14,8 @@ copies every array's description, which takes longer than what they do.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.tokenization.bpe_heap import drop_first, offered
 from operators.tokenization.bpe_pairs import counted, linked
 from operators.tokenization.bpe_state import (

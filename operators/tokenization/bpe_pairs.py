@@ -2,17 +2,14 @@
 
 Two neighbours are counted as often as they stand side by side, so "aaa" has the pair (a, a)
 twice, as every known implementation counts.
-
-numba compiles a copy into every loop that calls these, and reuses that as long as the loop's own
-file is unchanged: whoever changes one must touch the files that reach it, up to `bpe_kernels`.
 """
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.tokenization.bpe_state import NOWHERE, PAIRS, PLACES, Pairs, Places, Text, grown
 from operators.tokenization.token_tables import pair_key, pair_slot, slots_for
 

@@ -2,9 +2,6 @@
 
 Arrays in named tuples, so that compiled functions can hand them on together. An array that is full
 is replaced by a larger one, and its tuple with it.
-
-numba compiles a copy into every loop that calls these, and reuses that as long as the loop's own
-file is unchanged: whoever changes one must touch the files that reach it, up to `bpe_kernels`.
 """
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
@@ -13,7 +10,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 NOWHERE = -1
 

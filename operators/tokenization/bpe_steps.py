@@ -2,17 +2,14 @@
 
 Each notes what it does beside every neighbour and settles it at the end: the counts are then exact
 again, and the heap has the pairs that gained.
-
-numba compiles a copy into every loop that calls these, and reuses that as long as the loop's own
-file is unchanged: whoever changes one must touch the files that reach it, up to `bpe_kernels`.
 """
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.tokenization.bpe_heap import offered
 from operators.tokenization.bpe_pairs import pair_of, room_for_pairs
 from operators.tokenization.bpe_state import LEFT, NOWHERE, PLACES, RIGHT, Places, Sides, grown

@@ -1,15 +1,11 @@
-"""The tokens that byte-pair encoding makes: their bytes, and what they fall into when removed.
-
-numba compiles a copy into every loop that calls these, and reuses that as long as the loop's own
-file is unchanged: whoever changes one must touch the files that reach it, up to `bpe_kernels`.
-"""
+"""The tokens that byte-pair encoding makes: their bytes, and what they fall into when removed."""
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.tokenization.bpe_state import TOKENS, Tokens, grown
 from operators.tokenization.token_tables import slots_for, string_table
 

@@ -8,18 +8,14 @@ Pretokens lie end to end: number k is `data[bounds[k]:bounds[k + 1]]`. Every enc
     out_ends        [chosen] where the ids of each end, written here
 
 and, where something is drawn, seeds [chosen]. `token_trie` says what edges and size are.
-
-numba compiles a copy of `child` and of `insert_tokens` into every loop that calls them, here and
-in other files, and reuses that as long as the loop's own file is unchanged: whoever changes them
-must touch the files that import them.
 """
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.tokenization.kernel_parts import draw, drop_smallest, push
 
 # An edge of the trie is (node * 256 + byte + 1) << 27 | child, which stays below 2^63.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.tokenization.token_tables import pair_key, pair_slot, string_slot
 
 

@@ -1,14 +1,11 @@
-"""Parts of compiled loops: a heap of numbers, and a stream of chance.
-
-numba compiles a copy into every loop that calls one of these, and reuses that as long as the
-loop's own file is unchanged: whoever changes a part must touch the files that import it.
-"""
+"""Parts of compiled loops: a heap of numbers, and a stream of chance."""
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

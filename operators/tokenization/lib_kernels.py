@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.tokenization.encoding_kernels import NODE_BITS, child
 
 _CHILD_MASK = (1 << NODE_BITS) - 1

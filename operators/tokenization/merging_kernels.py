@@ -7,8 +7,8 @@ Pretokens lie end to end: number k is `data[bounds[k]:bounds[k + 1]]`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.tokenization.kernel_parts import draw, drop_smallest, push
 
 _MULTIPLIER = 0x1E3779B97F4A7C15

@@ -7,7 +7,8 @@ Pretokens lie end to end, and the vocabulary is a trie, as in `encoding_kernels`
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 # A copy of it is compiled in; see there.
 from operators.tokenization.encoding_kernels import child

@@ -8,7 +8,8 @@ Pretoken k is `data[bounds[k]:bounds[k + 1]]`. Entry e of a cache has the bytes
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 _MULTIPLIER = 0x1E3779B97F4A7C15
 _LOW = (1 << 32) - 1

@@ -10,7 +10,8 @@ so the stack is never deeper than the program is long.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 # SPAN set, least, most: characters of a set, as many as possible. POSSESSIVE: and no fewer later.
 # SPLIT other: go on; if that fails, at `other`. JUMP to. MATCH.

@@ -8,7 +8,8 @@ them are taken. A table only finds: what it finds is compared, so hashes cannot 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from operators.compiled import njit
 
 # Multiplicative hashing (Knuth 1998, section 6.4): 2**64 over the golden ratio.
 _GOLDEN, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(24)

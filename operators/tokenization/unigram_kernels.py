@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from operators.compiled import njit
 from operators.tokenization.encoding_kernels import child, copy_edges, insert_tokens
 
 BYTES = 256

@@ -429,6 +429,13 @@ def test_every_stage_is_found_and_none_reaches_the_interface(index: CodeIndex, w
     assert not [name for name in reached if name.partition(".")[0] not in ("stages", "operators")]
 
 
+def test_kernels_are_reached_and_where_their_machine_code_is_kept_is_not(index: CodeIndex) -> None:
+    reached = index.reach("stages.tokenizer", "Train")
+    assert "operators.tokenization.bpe_heap:offered" in reached
+    assert "operators.tokenization.token_tables:pair_slot" in reached
+    assert not [name for name in reached if name.startswith("operators.compiled:")]
+
+
 def test_a_new_kind_of_artifact_changes_no_stage_that_does_not_use_it(index: CodeIndex) -> None:
     reached = index.reach("stages.editing", "Resample")
     assert "stages.kinds:TOKENS" in reached
