@@ -58,7 +58,7 @@ class Sentences(Stage):
     def sources(self) -> Mapping[str, str]:
         if self.config.gold is None:
             return {}
-        return {self.config.gold: hash_content(_gold_file(self.config.gold).read_bytes())}
+        return {self.config.gold: hash_content(gold_file(self.config.gold).read_bytes())}
 
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Sink], context: Context) -> None:
         from operators.alignment import align_sentences, split_sentences
@@ -137,7 +137,7 @@ class Sentences(Stage):
 
         if self.config.gold is None:
             return []
-        gold = _read_gold(self.config.gold, self.config.source_language)
+        gold = read_gold(self.config.gold, self.config.source_language)
         shared = sorted(gold.keys() & found.keys())
         if not shared:
             raise ValueError(f"{self.config.gold} has no beads for any of these documents")
@@ -183,7 +183,12 @@ def _join(sentences: Sequence[str], document: Mapping[str, Any]) -> str:
     return ("" if unspaced else " ").join(sentences)
 
 
-def _gold_file(address: str) -> Path:
+def gold_file(address: str) -> Path:
+    """The file of hand-made beads that an address names.
+
+    Raises:
+        ValueError: there is no such sample.
+    """
     if address.startswith("sample://"):
         name = address.removeprefix("sample://")
         if name not in SAMPLES:
@@ -192,9 +197,14 @@ def _gold_file(address: str) -> Path:
     return Path(address)
 
 
-def _read_gold(address: str, source_language: str) -> dict[tuple[str, str], Beads]:
+def read_gold(address: str, source_language: str) -> dict[tuple[str, str], Beads]:
+    """Hand-made beads by group and target language; those of other source languages are left out.
+
+    Raises:
+        ValueError: a line holds no beads, or there is no such sample.
+    """
     gold: dict[tuple[str, str], Beads] = {}
-    lines = _gold_file(address).read_text(encoding="utf-8").split("\n")
+    lines = gold_file(address).read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

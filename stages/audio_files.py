@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stages.content_hash import local_hashes, remote_hashes
+from stages.spoken_samples import SCHEME, spoken_file, spoken_files
 
 AUDIO_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 
@@ -15,7 +16,8 @@ AUDIO_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 def find_files(urls: Sequence[str], endings: Sequence[str], what: str) -> dict[str, str]:
     """Address of each file that the URLs name -> hash of its content, sorted by address.
 
-    A URL is a file, a folder (all files in it with one of the endings, at any depth), or a glob.
+    A URL is a file, a folder (all files in it with one of the endings, at any depth), a glob, or a
+    recording that comes with this project (`sample://speech`).
 
     Raises:
         FileNotFoundError: a URL names no such file.
@@ -23,6 +25,13 @@ def find_files(urls: Sequence[str], endings: Sequence[str], what: str) -> dict[s
     """
     found: dict[str, str] = {}
     for url in urls:
+        if url.startswith(SCHEME):
+            sample = spoken_files(url, endings)
+            if not sample:
+                raise FileNotFoundError(f'"{url}" is no sample of {what}')
+            hashes = local_hashes(list(sample.values()))
+            found |= {address: hashes[path] for address, path in sample.items()}
+            continue
         filesystem, pattern = _open(url)
         if any(sign in pattern for sign in "*?["):
             infos = filesystem.glob(pattern, detail=True)
@@ -57,6 +66,8 @@ def find_files(urls: Sequence[str], endings: Sequence[str], what: str) -> dict[s
 
 def read_address(address: str) -> bytes:
     """The content of a file, wherever it lies."""
+    if address.startswith(SCHEME):
+        return spoken_file(address).read_bytes()
     filesystem, path = _open(address)
     return bytes(filesystem.cat_file(path))
 

@@ -11,7 +11,6 @@ import pytest
 
 soundfile = pytest.importorskip("soundfile", reason="the extra `speech` is not installed")
 
-from pipelines.located import InvalidDag  # noqa: E402
 from pipelines.planner import make_plan  # noqa: E402
 from pipelines.spec import read_dag  # noqa: E402
 from stages.speech import Align, Recognise, Recordings  # noqa: E402
@@ -296,11 +295,11 @@ def test_a_report_on_nothing_says_no_data(run_stage, artifact):
     assert "0 of 0 sentences" in ran.rows("report")[0]["content"].decode()
 
 
-def test_the_catalog_says_which_variable_is_unset(monkeypatch):
-    monkeypatch.delenv("SPEECH_AUDIO", raising=False)
-    monkeypatch.delenv("SPEECH_TEXT", raising=False)
-    with pytest.raises(InvalidDag, match="SPEECH_AUDIO"):
-        make_plan(read_dag(CATALOG))
+def test_the_catalog_takes_the_sample_where_no_recordings_are_named(monkeypatch):
+    for name in ("SPEECH_AUDIO", "SPEECH_TEXT", "SPEECH_GOLD"):
+        monkeypatch.delenv(name, raising=False)
+    (recordings, *_) = make_plan(read_dag(CATALOG)).stages
+    assert recordings.config.audio == recordings.config.text == ["sample://speech"]
 
 
 def test_the_catalog_plans(monkeypatch, folder):
@@ -309,6 +308,7 @@ def test_the_catalog_plans(monkeypatch, folder):
     plan = make_plan(read_dag(CATALOG))
     assert [stage.word for stage in plan.stages] == [
         "speech.recordings", "speech.recognise", "speech.align", "speech.report",
+        "speech.judge",
     ]  # fmt: skip
 
 
