@@ -51,7 +51,7 @@ def catalog(
     elif not names:
         rows = [
             (entry.name if number == 0 else "", finding.claim.says, finding.claim.source,
-             as_measured(finding.claim).verdict, finding.verdict)
+             as_measured(finding.claim).verdict if finding.claim.measured else "", finding.verdict)
             for entry in found
             for number, finding in enumerate(entry.findings)
         ]  # fmt: skip

@@ -127,6 +127,8 @@ def _row(*cells: str) -> str:
 def write_page(entry: Entry, folder: Path) -> list[Path]:
     """Write NAME.md and its pictures into a folder; gives what was written."""
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(f"{entry.name}-*.png"):
+        old.unlink()
     written = []
     lines = [f"# {entry.name}", "", entry.spec.description.strip(), ""]
     lines += ["```sh", f"tokenmill run pipelines/catalog/{entry.name}.yaml", "```", ""]

@@ -66,16 +66,15 @@ class Fairness(Stage):
         ]
         if not uniform:
             raise ValueError(f"uniform has no tokenizers of the size at_size {config.at_size}")
-        before = {row["id"]: row for row in uniform}
-        after = {
-            row["id"]: row
-            for row in counts_of(
-                inputs["fitted"],
-                config.fitted_algorithm or config.algorithm,
-                config.pretokenizer,
-            )
-            if config.fitted_at_size in (None, row["asked"])
-        }
+        before = _by_language(uniform, "uniform", "at_size")
+        fitted = counts_of(
+            inputs["fitted"], config.fitted_algorithm or config.algorithm, config.pretokenizer
+        )
+        after = _by_language(
+            [row for row in fitted if config.fitted_at_size in (None, row["asked"])],
+            "fitted",
+            "fitted_at_size",
+        )
         if set(before) != set(after):
             other = sorted(set(before) ^ set(after))
             raise ValueError(f"{', '.join(other)} are measured at one of uniform and fitted only")
@@ -206,7 +205,7 @@ class Fairness(Stage):
                 "",
             ]
         lines += [
-            "| language | tokens at one size | ids | tokens at the fitted size | ids |",
+            f"| language | {config.at_size:,} ids each: tokens | ids | {self._after()}: tokens | ids |",
             "|---|---|---|---|---|",
         ]
         lines += [
@@ -216,6 +215,26 @@ class Fairness(Stage):
             for name in languages
         ]
         return "\n".join(lines) + "\n"
+
+
+def _by_language(
+    rows: Sequence[Mapping[str, Any]], where: str, setting: str
+) -> dict[str, Mapping[str, Any]]:
+    """The one count of each language.
+
+    Raises:
+        ValueError: a language has several.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        if row["id"] in found:
+            sizes = sorted({other["asked"] for other in rows if other["id"] == row["id"]})
+            raise ValueError(
+                f"{where} has several tokenizers of {row['id']}, of the sizes {sizes}: say with "
+                f"{setting} which one"
+            )
+        found[row["id"]] = row
+    return found
 
 
 def _paired_verdict(paired: PairedVarianceTest, alpha: float) -> str:

@@ -122,9 +122,11 @@ def clustered_difference(
     from scipy.stats import t
 
     reach = float(t.ppf((1 + confidence) / 2, len(names) - 1)) * error
+    # No difference of two shares lies beyond -1 and 1.
     return ProportionDifference(
         alone.first, alone.second, alone.difference,
-        min(alone.low, alone.difference - reach), max(alone.high, alone.difference + reach),
+        max(-1.0, min(alone.low, alone.difference - reach)),
+        min(1.0, max(alone.high, alone.difference + reach)),
     )  # fmt: skip
 
 

@@ -256,7 +256,10 @@ def test_the_catalog_shows_what_the_last_run_here_found(project: Project, tmp_pa
     project.run(CATALOG.replace("LOW", "-0.5"))
     assert "undecided" in asked(project, "effect")
 
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "effect-renamed-plot.png").write_bytes(b"of an earlier run")
     asked(project, "--pages", str(tmp_path / "pages"))
+    assert not (tmp_path / "pages" / "effect-renamed-plot.png").exists()
     page = (tmp_path / "pages" / "effect.md").read_text()
     assert "| it is worse | somebody \\| 2020 |" in page
     assert "**undecided**" in page

@@ -306,3 +306,10 @@ def test_a_config_for_superbpe_keeps_its_share_of_words(run_stage):
     assert asked == TokenizerConfig(
         algorithm="superbpe", vocab_size=1000, pretokenizer="gpt2", transition_size=500
     )
+
+
+def test_several_sizes_after_ask_which_one_is_meant(run_stage, premiums):
+    inputs = {"uniform": premiums["measures"], "fitted": premiums["measures"]}
+    message = r"fitted has several tokenizers of .*\[280, 300, 330, 360\].*fitted_at_size"
+    with pytest.raises(ValueError, match=message):
+        run_stage(Fairness, inputs, at_size=330)

@@ -106,3 +106,8 @@ def test_intervals_hold_the_truth_where_rows_of_a_document_err_together():
         narrow += alone.low <= 0.2 <= alone.high
     assert 0.92 <= held / trials <= 0.98
     assert narrow / trials < 0.85
+
+
+def test_no_end_lies_beyond_what_a_difference_of_shares_can_be():
+    found = clustered_difference([1, 1, 1, 0, 0], [1, 1, 0, 0, 0], list("aabbc"))
+    assert -1 <= found.low <= found.difference <= found.high <= 1
