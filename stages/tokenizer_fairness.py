@@ -205,7 +205,8 @@ class Fairness(Stage):
                 "",
             ]
         lines += [
-            f"| language | {config.at_size:,} ids each: tokens | ids | {self._after()}: tokens | ids |",
+            f"| language | {config.at_size:,} ids each: tokens | ids "
+            f"| {self._after()}: tokens | ids |",
             "|---|---|---|---|---|",
         ]
         lines += [

@@ -69,9 +69,11 @@ def test_between_clusters_the_variance_is_that_of_the_linearised_difference():
     right, first = [1, 1, 1, 0, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1, 0, 0]
     even = clustered_difference(right, first, list("aaaabbbb"))
     assert even == proportion_difference((3, 1), (4, 4))
-    # Crossed, one adds .25 and the other -.25: sqrt(2 * .125) times t of one degree of freedom.
-    crossed = clustered_difference(right, first, list("aabbbbaa"))
-    assert crossed.high - crossed.difference == pytest.approx(math.sqrt(0.25) * 12.7062, rel=1e-4)
+    # Crossed, one adds .25 and the other -.25: sqrt(2 * .125) times t of one degree of freedom,
+    # Cauchy's distribution.
+    crossed = clustered_difference(right, first, list("aabbbbaa"), confidence=0.3)
+    reach = math.sqrt(0.25) * math.tan(0.15 * math.pi)
+    assert crossed.high - crossed.difference == pytest.approx(reach)
     assert crossed.difference == 0.5
 
 
