@@ -60,7 +60,7 @@ def test_what_it_says_of_the_alignment_is_what_the_alignment_says_of_itself(run_
         # Of gold's beads some have one side only, and are not recalled: a whole number is left.
         two_sided = by_judge["value"] * by_judge["weight"] / by_gold["value"]
         assert two_sided == pytest.approx(round(two_sided), abs=1e-6)
-        assert by_gold["weight"] - 3 <= two_sided <= by_gold["weight"]
+        assert 0.95 * by_gold["weight"] < two_sided <= by_gold["weight"]
     best = scores["best", "precision"]["value"]
     assert (
         best
