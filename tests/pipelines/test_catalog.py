@@ -33,10 +33,7 @@ def test_there_is_one_for_each_kind_of_mining() -> None:
     assert {"clean-corpus", "mine-bitext", "mine-speech"} <= {path.stem for path in CATALOG}
 
 
-EFFECTS = {
-    "collapse", "continual", "digits", "fair-lm", "markov-tokenization", "meap", "picky-bpe",
-    "reversal-curse", "reweighting", "token-premiums",
-}  # fmt: skip
+EFFECTS = {"collapse", "markov-tokenization", "reversal-curse", "token-premiums"}
 
 
 @pytest.mark.parametrize("name", sorted(EFFECTS))
