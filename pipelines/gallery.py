@@ -23,7 +23,7 @@ class Entry:
         name: of its file and its pipeline.
         path: of its file.
         findings: a claim each, with what its last result says.
-        figures: pictures of the reports that the claims rest on, by name.
+        figures: pictures of its reports, those that the claims rest on first, by name.
         made: when the last of these results was made; empty where there is none.
     """
 
@@ -80,6 +80,11 @@ def _entry(store: Store, name: str, path: Path) -> Entry:
             figures |= _figures(store, claim.stage, outputs)
             made = max(made, time)
         findings.append(judge_claim(claim, rows))
+    for stage in spec.stages.values():
+        if stage.uses.startswith("report."):
+            figures |= _figures(
+                store, stage.name, _last_outputs(store, spec.pipeline, stage.name)[0]
+            )
     return Entry(name, path, spec, tuple(findings), figures, made)
 
 
