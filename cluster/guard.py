@@ -25,6 +25,7 @@ MARK = "TOKENMILL_CLUSTER"
 LOOK_SECONDS = 2.0  # while the driver lives
 # Looked again and again: what was about to start when the driver died is not there at first.
 LOOKS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 10.0)
+LAST_LOOKS = 60  # more of them, while something is still there: one a second
 
 Process = tuple[int, str]  # its number, and when it started: numbers are used again
 
@@ -69,10 +70,21 @@ def watch(mark: bytes) -> None:
     for seconds in LOOKS:
         time.sleep(seconds)
         known |= family(mark, known)
-        for number, started in known:
-            if _read(number)[1] == started:
-                with contextlib.suppress(OSError):
-                    os.kill(number, signal.SIGKILL)
+        _end(known)
+    for _ in range(LAST_LOOKS):
+        known |= family(mark, known)
+        if not _end(known):
+            return
+        time.sleep(1.0)
+
+
+def _end(known: set[Process]) -> int:
+    """Kill those of them that live; how many did."""
+    living = [number for number, started in known if _read(number)[1] == started]
+    for number in living:
+        with contextlib.suppress(OSError):
+            os.kill(number, signal.SIGKILL)
+    return len(living)
 
 
 def family(mark: bytes, known: set[Process]) -> set[Process]:
@@ -110,7 +122,9 @@ def _read(number: int) -> tuple[int, str]:
     except OSError:
         return 0, ""
     fields = line.rpartition(")")[2].split()
-    return (0, "") if fields[0] == "Z" else (int(fields[1]), fields[19])
+    if len(fields) < 20 or fields[0] == "Z":  # its end may be under way
+        return 0, ""
+    return int(fields[1]), fields[19]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Each story is told a few times here; TOKENMILL_ROUNDS=30 tells it more often, wi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -250,11 +251,28 @@ def processes_of(project: Project) -> dict[int, str]:
     return found
 
 
+def told_of(processes: dict[int, str]) -> str:
+    """What the system says of processes that should have ended, and which guards there are."""
+    lines = []
+    for number, line in processes.items():
+        state = ""
+        for name in ("stat", "wchan"):
+            with contextlib.suppress(OSError):
+                state += f" {name}: " + Path(f"/proc/{number}/{name}").read_text().strip()
+        lines.append(f"{number} {line.strip()}{state}")
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if any(word.endswith("cluster/guard.py") for word in words):
+                lines.append(f"a guard: {folder.name} {' '.join(words)}")
+    return "\n".join(lines)
+
+
 def wait_for_the_end_of_all_processes(project: Project) -> None:
     """Workers of a driver that was killed end by themselves."""
     deadline = time.monotonic() + 60
-    left = ["?"]
+    left = {0: "?"}
     while left and time.monotonic() < deadline:
-        left = list(processes_of(project).values())
+        left = processes_of(project)
         time.sleep(0.2)
-    assert not left, "processes outlived the driver: " + "; ".join(left)
+    assert not left, "processes outlived the driver:\n" + told_of(left)
