@@ -132,7 +132,9 @@ def judge_claim(claim: Claim, rows: Iterable[Mapping[str, Any]] | None) -> Findi
     )
     if not all(map(math.isfinite, (value, low, high))):
         what = f"{claim.artifact} has no {claim.metric} with an interval for {claim.row}"
-        if claim.row not in known:
+        if not known:
+            what = f"{claim.artifact} has no rows"
+        elif claim.row not in known:
             what += f"; {nearest(claim.row, known)}"
         return Finding(claim, "undecided", told=what)
     return _judged(claim, value, low, high)

@@ -79,12 +79,16 @@ class Judge(Stage):
                 "the dropped rows have no sentences: wire the output `dropped` of speech.align"
             )
         gold = read_gold(self.config.gold)
+        # What is said of the samples is not said of a recording that has the name of one.
+        of_samples = self.config.gold.startswith(SCHEME)
         found: dict[str, dict[int, bool]] = {}
         for table, is_kept in ((kept, True), (dropped, False)):
             # An output without rows has the columns of its kind alone.
             rows = table.select(["audio", "sentence"]).to_pylist() if table.num_rows else []
             for row in rows:
                 name = PurePosixPath(row["audio"]).stem
+                if of_samples and not row["audio"].startswith(SCHEME):
+                    continue
                 if name in gold:
                     found.setdefault(name, {})[row["sentence"]] = is_kept
         counts = [[0, 0], [0, 0]]

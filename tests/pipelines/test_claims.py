@@ -91,7 +91,6 @@ def test_without_a_result_nothing_is_claimed() -> None:
 @pytest.mark.parametrize(
     "found",
     [
-        [],
         rows(0.2, 0.1, 0.3, "editde"),
         rows(0.2, 0.1, 0.3)[:2],
         rows(0.2, float("nan"), 0.3),
@@ -102,6 +101,11 @@ def test_without_a_number_and_its_interval_a_claim_is_undecided(found: Any) -> N
     finding = judge_claim(CLAIM, found)
     assert finding.outcome == "undecided"
     assert "c.c has no difference with an interval for edited" in told(finding)
+
+
+def test_of_an_artifact_without_rows_no_more_is_said() -> None:
+    finding = judge_claim(CLAIM, [])
+    assert (finding.outcome, finding.told) == ("undecided", "c.c has no rows")
 
 
 DAG = """\

@@ -76,6 +76,13 @@ def test_where_there_is_nothing_to_compare_there_are_no_scores(run_stage, mined,
     assert "Nothing was judged" in ran.rows("report")[0]["content"].decode()
 
 
+def test_what_is_said_of_a_sample_is_not_said_of_a_recording_with_its_name(run_stage, mined):
+    ran = run_stage(
+        Judge, mined([("far/stories.wav", 0)], [("far/stories.wav", 1)]), gold="sample://speech"
+    )
+    assert ran.rows("scores") == []
+
+
 def test_outputs_without_rows_are_judged_too(run_stage, mined, gold):
     said = gold({"recording": "talk", "sentences": 2, "read": [1]})
     ran = run_stage(Judge, mined([], [("talk.wav", 0), ("talk.wav", 1)]), gold=said)
