@@ -170,7 +170,8 @@ class Judge(Stage):
             [result.low for result in drawn.values()],
             [result.high for result in drawn.values()],
             title="What scores and filter know of errors",
-            xlabel="difference of precision, 95 % interval",
+            xlabel="difference of precision, 95 % interval; right of zero is better",
+            good="above",
         )
 
 
