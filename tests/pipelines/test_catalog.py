@@ -33,10 +33,12 @@ def test_there_is_one_for_each_kind_of_mining() -> None:
     assert {"clean-corpus", "mine-bitext", "mine-speech"} <= {path.stem for path in CATALOG}
 
 
-EFFECTS = {"collapse", "markov-tokenization", "reversal-curse", "token-premiums"}
+EFFECTS = {"collapse", "continual", "digits", "fair-lm", "markov-tokenization", "meap", "picky-bpe",
+           "reversal-curse", "reweighting", "token-premiums"}  # fmt: skip
+WITH_CLAIMS = EFFECTS | {"mine-bitext", "mine-speech"}
 
 
-@pytest.mark.parametrize("name", sorted(EFFECTS))
+@pytest.mark.parametrize("name", sorted(WITH_CLAIMS))
 def test_an_effect_has_its_claims_what_was_measured_and_how_to_scale_it_up(name: str) -> None:
     (path,) = (path for path in CATALOG if path.stem == name)
     spec = read_dag(path)
@@ -48,7 +50,7 @@ def test_an_effect_has_its_claims_what_was_measured_and_how_to_scale_it_up(name:
         assert as_measured(claim).outcome == "came out" or claim.remark, claim.says
 
 
-@pytest.mark.parametrize("name", sorted(EFFECTS))
+@pytest.mark.parametrize("name", sorted(WITH_CLAIMS))
 def test_the_page_of_an_effect_says_what_its_dag_says(name: str) -> None:
     page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
     (path,) = (path for path in CATALOG if path.stem == name)
@@ -60,3 +62,20 @@ def test_the_page_of_an_effect_says_what_its_dag_says(name: str) -> None:
     assert pictures
     for picture in pictures:
         assert (PAGES / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_most_effects_come_out() -> None:
+    out = set[str]()
+    for path in CATALOG:
+        if path.stem in EFFECTS:
+            found = (as_measured(claim).outcome for claim in read_dag(path).claims)
+            out |= {path.stem} if "came out" in found else set()
+    assert len(out) >= 7
+    assert EFFECTS - out == {"meap"}
+
+
+def test_what_has_claims_has_a_page() -> None:
+    assert {path.stem for path in CATALOG if read_dag(path).claims} == WITH_CLAIMS
+    index = (PAGES / "README.md").read_text(encoding="utf-8")
+    for name in WITH_CLAIMS:
+        assert f"[{name}]({name}.md)" in index
