@@ -3,9 +3,10 @@
 Starting at the stage's class, names are followed through definitions and imports, statically: no
 module is imported, so a stage that needs torch can be keyed without loading torch. Each function,
 class and module-level value that is reached counts by its syntax tree without comments,
-docstrings, layout, parameter annotations and the descriptions of config fields. What is reached
-only through `getattr`, string names or registries filled at import time cannot be seen; such a
-stage must name the code it uses.
+docstrings, layout, parameter annotations and the descriptions of config fields. A template, a file
+in the folder `templates` beside a module whose code names it, counts with every byte. What is
+reached only through `getattr`, string names or registries filled at import time cannot be seen;
+such a stage must name the code it uses.
 
 The versions of third-party libraries are no part of a key (they are in the record): a patch
 release of a plotting library must not recompute a corpus.
@@ -21,29 +22,32 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from pipelines.code_syntax import NoiseStripper, changes, defines, dotted, texts_in, top_level
+
 PACKAGES = ("operators", "stages")
 
 # The interface between stages and engine: it says how a stage is called, not what it computes.
 INTERFACE = frozenset({"stages.contract"})
 # Where machine code is kept: it says how fast a function is ready, not what it computes.
 KEEPING = frozenset({"operators.compiled"})
+TEMPLATES = "templates/"
 # The names of the kinds: a new kind changes no stage that does not use it.
 INTERFACE_NAMES = frozenset({("stages.kinds", "Kind")})
-
-# Keyword arguments that only document; and, for Input and Output, the second positional one.
-_DOCUMENTING = {
-    "Field": {"description", "title", "examples"},
-    "Input": {"description"},
-    "Output": {"description"},
-}
 
 
 @dataclass(frozen=True)
 class _Target:
-    """Something a name can stand for: a definition in a module or, without a name, the module."""
+    """Something a name can stand for: a definition in a module or, without a name, the module.
+
+    A template is a target, too: templates/NAME of the module that it lies beside.
+    """
 
     module: str
     name: str | None
+
+    @property
+    def is_template(self) -> bool:
+        return self.name is not None and self.name.startswith(TEMPLATES)
 
 
 @dataclass
@@ -66,6 +70,7 @@ class CodeIndex:
         self._modules: dict[str, _Module | None] = {}
         self._hashes: dict[_Target, str] = {}
         self._read: dict[str, str] = {}
+        self._templates: dict[str, frozenset[str]] = {}
 
     def reach(self, module: str, name: str) -> dict[str, str]:
         """All that `module:name` reaches, itself included: "module:name" -> hash, sorted.
@@ -91,16 +96,20 @@ class CodeIndex:
         return {f"{t.module}:{t.name}": self._hash(t) for t in units}
 
     def sources(self, module: str, name: str) -> dict[str, str]:
-        """The modules that `module:name` reaches, each with the hash of its file as it was read."""
-        modules = {unit.partition(":")[0] for unit in self.reach(module, name)}
-        return {found: self._read[found] for found in sorted(modules)}
+        """The modules and templates that `module:name` reaches, each with its hash when read."""
+        files = set()
+        for unit in self.reach(module, name):
+            target = _Target(*unit.split(":", 1))
+            files.add(unit if target.is_template else target.module)
+        return {found: self._read[found] for found in sorted(files)}
 
-    def sources_now(self, modules: Iterable[str]) -> dict[str, str]:
-        """The same modules, each with the hash of its file as it is; "" where it is gone."""
+    def sources_now(self, files: Iterable[str]) -> dict[str, str]:
+        """The same files, each with the hash of what it is now; "" where it is gone."""
         found = {}
-        for module in modules:
-            path = self._path(module)
-            found[module] = "" if path is None else _hash_of(path.read_bytes())
+        for name in files:
+            module, _, template = name.partition(":")
+            path = self._template(module, template) if template else self._path(module)
+            found[name] = "" if path is None else _hash_of(path.read_bytes())
         return found
 
     def texts(self, module: str, name: str) -> dict[str, str]:
@@ -114,7 +123,12 @@ class CodeIndex:
             for name in module.definitions:
                 yield _Target(target.module, name)
             return
+        if target.is_template:
+            return
         for node in self._stripped(target):
+            templates = self._templates_beside(target.module)
+            for name in templates & {TEMPLATES + text for text in texts_in(node)}:
+                yield _Target(target.module, name)
             local = dict(module.imports)
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Import | ast.ImportFrom):
@@ -126,7 +140,7 @@ class CodeIndex:
         for inner in ast.walk(node):
             if id(inner) in inside_chain:
                 continue
-            chain = _dotted(inner)
+            chain = dotted(inner)
             if not chain:
                 continue
             part: ast.AST = inner
@@ -194,6 +208,12 @@ class CodeIndex:
         return self._hashes[target]
 
     def _text(self, target: _Target) -> str:
+        if target.is_template:
+            assert target.name is not None
+            path = self._template(target.module, target.name)
+            content = b"" if path is None else path.read_bytes()
+            self._read[f"{target.module}:{target.name}"] = _hash_of(content)
+            return content.decode("utf-8", "backslashreplace")
         return "\n".join(map(ast.unparse, self._stripped(target)))
 
     def _stripped(self, target: _Target) -> list[ast.stmt]:
@@ -204,7 +224,7 @@ class CodeIndex:
         nodes = module.definitions[target.name]
         for index, node in enumerate(nodes):
             if id(node) not in module.stripped:
-                nodes[index] = _NoiseStripper().visit(node)
+                nodes[index] = NoiseStripper().visit(node)
                 module.stripped.add(id(nodes[index]))
         return nodes
 
@@ -226,14 +246,14 @@ class CodeIndex:
         content = path.read_bytes()
         self._read[name] = _hash_of(content)
         tree = ast.parse(content)
-        for statement in _top_level(tree):
+        for statement in top_level(tree):
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 bound = _bindings(statement, name, package)
                 star = bound.pop("*", None)
                 if star is not None:
                     module.stars.append(star.module)
                 module.imports.update(bound)
-            defined = _defines(statement)
+            defined = defines(statement)
             for name_defined in defined:
                 module.definitions.setdefault(name_defined, []).append(statement)
             if not defined and not isinstance(statement, ast.Import | ast.ImportFrom):
@@ -241,7 +261,7 @@ class CodeIndex:
         # What fills a value after it was named (TABLE["k"] = 5, a loop, a condition) is part of it.
         loose += [s for s in tree.body if isinstance(s, ast.If)]
         for statement in loose:
-            for changed in _changes(statement):
+            for changed in changes(statement):
                 nodes = module.definitions.get(changed)
                 if nodes and isinstance(nodes[0], ast.Assign | ast.AnnAssign | ast.AugAssign):
                     nodes.append(statement)
@@ -250,6 +270,22 @@ class CodeIndex:
     def _is_package(self, name: str) -> bool:
         path = self._path(name)
         return path is not None and path.name == "__init__.py"
+
+    def _template(self, module: str, name: str) -> Path | None:
+        """The file of a template beside a module; None where it is gone."""
+        if name not in self._templates_beside(module):
+            return None
+        path = self._path(module)
+        beside = None if path is None else path.parent / name
+        return beside if beside is not None and beside.is_file() else None
+
+    def _templates_beside(self, module: str) -> frozenset[str]:
+        """The names of the templates beside a module, as targets have them."""
+        if module not in self._templates:
+            path = self._path(module)
+            found = () if path is None else path.parent.glob(f"{TEMPLATES}*")
+            self._templates[module] = frozenset(TEMPLATES + template.name for template in found)
+        return self._templates[module]
 
     def _path(self, name: str) -> Path | None:
         top, *rest = name.split(".")
@@ -278,55 +314,6 @@ def _package_folder(package: str) -> str:
     return next(iter(spec.submodule_search_locations))
 
 
-def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Statements at the top of a module, those under `if` and `try` included."""
-    waiting = list(tree.body)
-    while waiting:
-        statement = waiting.pop(0)
-        if isinstance(statement, ast.If):
-            waiting = [*statement.body, *statement.orelse, *waiting]
-        elif isinstance(statement, ast.Try):
-            handlers = [s for handler in statement.handlers for s in handler.body]
-            waiting = [
-                *statement.body, *handlers, *statement.orelse, *statement.finalbody, *waiting
-            ]  # fmt: skip
-        else:
-            yield statement
-
-
-def _defines(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement.name]
-    if isinstance(statement, ast.Assign):
-        # TABLE["k"] = 5 and thing.name = 5 define nothing; they change what is there.
-        targets = [t for t in statement.targets if not isinstance(t, ast.Subscript | ast.Attribute)]
-    elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
-        targets = [statement.target]
-    else:
-        return []
-    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
-
-
-def _changes(statement: ast.stmt) -> set[str]:
-    """Names that a statement assigns, or whose value it may change: x = …, x[k] = …, x.add(…)."""
-    changed = set()
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            changed.add(node.id)
-        target: ast.AST | None = None
-        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(
-            node.ctx, ast.Store | ast.Del
-        ):
-            target = node.value
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            target = node.func.value
-        while isinstance(target, ast.Subscript | ast.Attribute):
-            target = target.value
-        if isinstance(target, ast.Name):
-            changed.add(target.id)
-    return changed
-
-
 def _bindings(
     statement: ast.Import | ast.ImportFrom, module: str, package: bool
 ) -> dict[str, _Target]:
@@ -344,68 +331,3 @@ def _bindings(
         parts = parts[: len(parts) - statement.level + (1 if package else 0)]
         source = ".".join([*parts, *([source] if source else [])])
     return {alias.asname or alias.name: _Target(source, alias.name) for alias in statement.names}
-
-
-def _dotted(node: ast.AST) -> list[str]:
-    """["a", "b", "c"] for the expression a.b.c; [] for anything that is no chain of names."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return []
-    return [node.id, *reversed(parts)]
-
-
-class _NoiseStripper(ast.NodeTransformer):
-    def _body(self, node: ast.AST) -> None:
-        body: list[ast.stmt] = node.body  # type: ignore[attr-defined]
-        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            body = body[1:] if isinstance(body[0].value.value, str) else body
-        node.body = body or [ast.Pass()]  # type: ignore[attr-defined]
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        self.generic_visit(node)
-        self._body(node)
-        node.returns = None
-        arguments = node.args
-        for argument in [
-            *arguments.posonlyargs,
-            *arguments.args,
-            *arguments.kwonlyargs,
-            *([arguments.vararg] if arguments.vararg else []),
-            *([arguments.kwarg] if arguments.kwarg else []),
-        ]:
-            argument.annotation = None
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        self.generic_visit(node)
-        # A field that cannot change the result is no part of the code that makes it.
-        node.body = [s for s in node.body if not _is_execution_field(s)]
-        self._body(node)
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name in _DOCUMENTING:
-            node.keywords = [k for k in node.keywords if k.arg not in _DOCUMENTING[name]]
-            if name in ("Input", "Output"):
-                node.args = node.args[:1]
-        return node
-
-
-def _is_execution_field(statement: ast.stmt) -> bool:
-    value = statement.value if isinstance(statement, ast.AnnAssign) else None
-    return (
-        isinstance(value, ast.Call)
-        and isinstance(value.func, ast.Name)
-        and value.func.id == "execution_field"
-    )

@@ -387,6 +387,46 @@ def test_what_stands_in_for_a_library_that_is_not_there_counts(tmp_path: Path) -
     assert changed(reach(tmp_path / "one"), reach(tmp_path / "two")) == {"stage:fast"}
 
 
+PAGES = {
+    "stage.py": """
+        from pages import page
+
+
+        class Own:
+            def run(self):
+                return page("main")
+        """,
+    "pages/__init__.py": """
+        def page(name):
+            '''Not of unused.j2, which is only spoken of.'''
+            return open("main.j2" if name == "main" else "elsewhere.j2").read()
+        """,
+    "pages/templates/main.j2": "Found: {{ value }}",
+    "pages/templates/unused.j2": "Nothing",
+    "templates/main.j2": "Not beside the module that names it.",
+}
+
+
+def test_a_template_counts_where_the_code_beside_it_names_it(tmp_path: Path) -> None:
+    project(tmp_path, PAGES)
+    index = CodeIndex([tmp_path])
+    before = index.reach("stage", "Own")
+    assert set(before) == {"stage:Own", "pages:page", "pages:templates/main.j2"}
+    assert index.texts("stage", "Own")["pages:templates/main.j2"] == "Found: {{ value }}"
+    sources = index.sources("stage", "Own")
+    assert index.sources_now(sources) == sources
+    for name in ("pages/templates/unused.j2", "templates/main.j2"):
+        (tmp_path / name).write_text("Something else")
+        assert reach(tmp_path) == before
+    template = tmp_path / "pages/templates/main.j2"
+    template.write_text("Found: {{ value }}!")
+    assert changed(before, reach(tmp_path)) == {"pages:templates/main.j2"}
+    now = index.sources_now(sources)
+    assert {n for n in sources if now[n] != sources[n]} == {"pages:templates/main.j2"}
+    template.unlink()
+    assert index.sources_now(sources)["pages:templates/main.j2"] == ""
+
+
 def test_functions_that_call_each_other_end_the_search(tmp_path: Path) -> None:
     project(
         tmp_path,
@@ -454,3 +494,10 @@ def test_training_reaches_the_weights_and_no_editing(index: CodeIndex) -> None:
     reached = index.reach("stages.training", "LanguageModel")
     assert any(name.startswith("operators.weighting") for name in reached)
     assert not any(name.startswith("operators.editing") for name in reached)
+
+
+def test_a_report_reaches_its_templates(index: CodeIndex) -> None:
+    stage = vocabulary()["report.compare"]
+    reached = index.reach(stage.__module__, stage.__qualname__)
+    assert {"stages.report_page:templates/report.html.j2",
+            "stages.report_page:templates/report.md.j2"} <= set(reached)  # fmt: skip
