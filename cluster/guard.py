@@ -1,9 +1,11 @@
-"""Ends what a local cluster leaves behind when its driver is killed.
+"""Ends what a local cluster leaves behind, when its driver is killed and when it ends well.
 
-Ray's processes end by themselves when their driver is gone; one that is killed while they start may
-leave some. A small process waits at the other end of a pipe, which the system closes however the
-driver ends, and then ends what the driver has started, directly or not, and nothing else. It needs
-/proc, and does nothing where there is none.
+Ray's processes end by themselves when their driver is gone, but not all at once: one that asks the
+control store something asks for a minute before it gives up, and a driver that is killed while they
+start may leave some for good. A small process waits at the other end of a pipe, which the system
+closes however the driver ends, and then ends what the driver has started, directly or not, and
+nothing else. A driver that ends well says so, and waits for the others with it. It needs /proc, and
+does nothing where there is none.
 
 What belongs to the driver is known by a mark in its environment, and what such a process has
 started belongs to it, too: some of Ray's processes write their title over the place of the mark.
@@ -26,12 +28,13 @@ LOOK_SECONDS = 2.0  # while the driver lives
 # Looked again and again: what was about to start when the driver died is not there at first.
 LOOKS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 10.0)
 LAST_LOOKS = 60  # more of them, while something is still there: one a second
+GRACE_SECONDS = 5.0  # for what is still there when the driver has ended well
 
 Process = tuple[int, str]  # its number, and when it started: numbers are used again
 
 
 class Guard:
-    """Watches over the processes that this one starts from now on."""
+    """Watches over the processes that this one starts from now on, until `all_started`."""
 
     def __init__(self) -> None:
         self._watcher: subprocess.Popen[bytes] | None = None
@@ -47,17 +50,23 @@ class Guard:
             start_new_session=True,  # Ctrl-C is not for it
         )
 
+    def all_started(self) -> None:
+        """What is started from now on is none of its business."""
+        os.environ.pop(MARK, None)
+
     def stop(self) -> None:
-        """All has ended well; nobody needs to be watched."""
+        """All has ended well: wait a little for what has not gone yet, and end it."""
         if self._watcher is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._watcher.communicate(b".", timeout=4 * GRACE_SECONDS)
             self._watcher.kill()
-            self._watcher.communicate()
+            self._watcher.wait()
             self._watcher = None
 
     def end(self) -> None:
         """End what was started since: as if this process had been killed, but it goes on."""
         if self._watcher is not None and self._watcher.stdin is not None:
-            os.environ.pop(MARK, None)  # what is started from now on is none of its business
+            self.all_started()
             self._watcher.stdin.close()
             self._watcher = None
 
@@ -65,8 +74,16 @@ class Guard:
 def watch(mark: bytes) -> None:
     """Wait for the end of the parent, then end what it has started."""
     known = set[Process]()
-    while not select.select([0], [], [], LOOK_SECONDS)[0] or os.read(0, 1024):
+    while not select.select([0], [], [], LOOK_SECONDS)[0]:
         known |= family(mark, known)
+    if os.read(0, 1024):  # the parent has ended well, and waits
+        deadline = time.monotonic() + GRACE_SECONDS
+        known |= family(mark, known)
+        while _living(known) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            known |= family(mark, known)
+        _end(known)
+        return
     for seconds in LOOKS:
         time.sleep(seconds)
         known |= family(mark, known)
@@ -78,9 +95,13 @@ def watch(mark: bytes) -> None:
         time.sleep(1.0)
 
 
+def _living(known: set[Process]) -> list[int]:
+    return [number for number, started in known if _read(number)[1] == started]
+
+
 def _end(known: set[Process]) -> int:
     """Kill those of them that live; how many did."""
-    living = [number for number, started in known if _read(number)[1] == started]
+    living = _living(known)
     for number in living:
         with contextlib.suppress(OSError):
             os.kill(number, signal.SIGKILL)

@@ -81,6 +81,7 @@ def start_local(ray: Any, workers: int | None) -> Guard:
             if not left or "timed out" not in str(error):
                 raise
         else:
+            guard.all_started()
             break
     return guard
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 DRIVER = """
-import subprocess, sys, os, time
+import subprocess, sys, os, threading, time
 from cluster.guard import Guard
 guard = Guard()
 inner = "import time; time.sleep(600)"
@@ -21,9 +21,13 @@ nested = subprocess.Popen([sys.executable, "-c", outer], stdout=subprocess.PIPE)
 grandchild = int(nested.stdout.readline())
 print(guard._watcher.pid, marked.pid, plain.pid, nested.pid, grandchild, flush=True)
 if sys.argv[1] == "well":
-    for process in (marked, plain, nested):
+    guard.all_started()
+    later = subprocess.Popen([sys.executable, "-c", inner], stdout=subprocess.DEVNULL)
+    print(later.pid, flush=True)
+    for process in (plain, nested):
         process.kill()
     os.kill(grandchild, 9)
+    threading.Thread(target=marked.wait).start()  # or it stays as a zombie
     guard.stop()
 else:
     time.sleep(600)
@@ -66,7 +70,12 @@ def test_all_that_a_killed_driver_has_started_is_ended_and_nobody_else() -> None
     stranger.wait()
 
 
-def test_a_driver_that_ends_well_takes_its_watcher_with_it() -> None:
+def test_a_driver_that_ends_well_waits_for_what_it_had_started_and_then_ends_it() -> None:
     driver, numbers = start("well")
-    driver.communicate(timeout=30)
+    began = time.monotonic()
+    out, _ = driver.communicate(timeout=30)
+    later = int(out)  # started when all of Ray had been
+    assert time.monotonic() - began > 4  # the one that stays has been waited for
     assert not any(alive(number) for number in numbers)
+    assert alive(later)
+    os.kill(later, signal.SIGKILL)
