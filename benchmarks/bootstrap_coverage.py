@@ -23,6 +23,8 @@ from operators.evaluation.bootstrap import compare_arms, verdict
 from operators.evaluation.paired_draws import PairedScores
 
 TRIALS, RESAMPLES, BESIDE = 1000, 2000, 5
+ALLOWED = (0.93, 0.97)
+AGAIN = 8  # times as many trials, where a share lies outside
 Array = npt.NDArray[np.float64]
 
 
@@ -128,7 +130,9 @@ def measure(trials: int = TRIALS) -> str:
         "(allowed: 93-97 %). Beside it, in every fifth of them, the percentile bootstrap over "
         "documents and seeds, which was used before. Standard deviations of the effects of seeds, "
         "of documents, and of what is left over, in thousandths of a bit per byte. 50 documents of "
-        "the skewed worlds weigh as much as some 18 alike, which the report warns of.",
+        "the skewed worlds weigh as much as some 18 alike, which the report warns of. A share of "
+        f"1000 trials is known to within 1.6 points: one outside is measured again in {AGAIN} "
+        "times as many.",
         "",
         "| effects | seeds / documents / rest | seeds | documents | ours | percentiles |",
         "|---|---|---|---|---|---|",
@@ -136,10 +140,12 @@ def measure(trials: int = TRIALS) -> str:
     for world in WORLDS:
         for seeds, documents in SIZES:
             ours, theirs = coverage(world, seeds, documents, trials)
+            found = f"{ours:.1%}"
+            if not ALLOWED[0] <= ours <= ALLOWED[1]:
+                more, _ = coverage(world, seeds, documents, AGAIN * trials)
+                found += f" ({more:.1%} of {AGAIN * trials})"
             spread = f"{world.seeds_vary:g} / {world.documents_vary:g} / {world.rest:g}"
-            line = (
-                f"| {world.name} | {spread} | {seeds} | {documents} | {ours:.1%} | {theirs:.1%} |"
-            )
+            line = f"| {world.name} | {spread} | {seeds} | {documents} | {found} | {theirs:.1%} |"
             print(line, flush=True)
             lines.append(line)
     lines += [
