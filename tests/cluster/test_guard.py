@@ -19,11 +19,10 @@ plain = subprocess.Popen([sys.executable, "-c", inner], env={}, stdout=subproces
 outer = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={}); print(p.pid, flush=True); time.sleep(600)"
 nested = subprocess.Popen([sys.executable, "-c", outer], stdout=subprocess.PIPE)
 grandchild = int(nested.stdout.readline())
-print(guard._watcher.pid, marked.pid, plain.pid, nested.pid, grandchild, flush=True)
+guard.all_started()
+later = subprocess.Popen([sys.executable, "-c", inner], stdout=subprocess.DEVNULL)
+print(guard._watcher.pid, marked.pid, plain.pid, nested.pid, grandchild, later.pid, flush=True)
 if sys.argv[1] == "well":
-    guard.all_started()
-    later = subprocess.Popen([sys.executable, "-c", inner], stdout=subprocess.DEVNULL)
-    print(later.pid, flush=True)
     for process in (plain, nested):
         process.kill()
     os.kill(grandchild, 9)
@@ -57,25 +56,25 @@ def test_all_that_a_killed_driver_has_started_is_ended_and_nobody_else() -> None
     os.kill(driver.pid, signal.SIGKILL)
     driver.communicate()
     deadline = time.monotonic() + 20
-    watcher, marked, plain, nested, grandchild = numbers
+    watcher, marked, plain, nested, grandchild, later = numbers
     while any(alive(number) for number in (marked, nested, grandchild)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(1.5)
     assert alive(stranger.pid)
     assert alive(plain)
-    for number in (watcher, plain):  # the watcher would look on for half a minute
+    assert alive(later)
+    for number in (watcher, plain, later):  # the watcher would look on for half a minute
         os.kill(number, signal.SIGKILL)
     stranger.kill()
     stranger.wait()
 
 
 def test_a_driver_that_ends_well_waits_for_what_it_had_started_and_then_ends_it() -> None:
-    driver, numbers = start("well")
+    driver, (*numbers, later) = start("well")
     began = time.monotonic()
-    out, _ = driver.communicate(timeout=30)
-    later = int(out)  # started when all of Ray had been
+    driver.communicate(timeout=30)
     assert time.monotonic() - began > 4  # the one that stays has been waited for
     assert not any(alive(number) for number in numbers)
-    assert alive(later)
+    assert alive(later)  # started when all of Ray had been
     os.kill(later, signal.SIGKILL)
