@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal, Self
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from stages.contract import Context, Field, Input, Kind, Output, Sink, Stage, St
 from stages.kinds import METRICS, REPORT
 from stages.report_histories import costs, learning_curves, pareto
 from stages.report_metrics import measure_of
-from stages.report_page import report_files, slug
+from stages.report_page import Figure, report_files, slug
 from stages.report_provenance import differences, tokenizers
 from stages.report_scores import GroupBy, Scalar, baseline_arm, gather_scores
 from stages.report_warnings import (
@@ -118,8 +119,8 @@ class Compare(Stage):
             if row["metric"] in (config.metric, *RECORDED):
                 context.metric(f"{slug(row['id'])}.{row['metric']}", row["value"])
         figures = self._figures(found, inputs)
-        for figure, png in figures.items():
-            context.figure(figure, png)
+        for name, figure in figures.items():
+            context.figure(name, figure.wide)
         axis, arms = config.replicate_axis, found.scores.arms
         page = {
             "title": config.title,
@@ -173,7 +174,7 @@ class Compare(Stage):
         ]
         return [sentence for sentence in said if sentence]
 
-    def _figures(self, found: Findings, inputs: Mapping[str, Any]) -> dict[str, bytes]:
+    def _figures(self, found: Findings, inputs: Mapping[str, Any]) -> dict[str, Figure]:
         from operators.plotting.interval_plot import intervals
 
         measure, axis = found.measure, self.config.replicate_axis
@@ -186,22 +187,21 @@ class Compare(Stage):
         side = "left" if measure.better == "lower" else "right"
         drawn = [c for _, c in shown]
         corrected = ", corrected" if found.comparisons > 1 else ""
-        figures = {
-            "differences": intervals(
-                [label for label, _ in shown],
-                [c.difference for c in drawn],
-                [c.corrected_low for c in drawn],
-                [c.corrected_high for c in drawn],
-                title=f"Difference to {found.baseline} "
-                f"({found.confidence:.0%} intervals{corrected})",
-                xlabel=f"{measure.unit or measure.title}; {side} of zero is better",
-                good="below" if measure.better == "lower" else "above",
-            )
-        }
+        draw = partial(
+            intervals,
+            [label for label, _ in shown],
+            [c.difference for c in drawn],
+            [c.corrected_low for c in drawn],
+            [c.corrected_high for c in drawn],
+            title=f"Difference to {found.baseline} ({found.confidence:.0%} intervals{corrected})",
+            xlabel=f"{measure.unit or measure.title}; {side} of zero is better",
+            good="below" if measure.better == "lower" else "above",
+        )
+        figures = {"differences": Figure.drawn(draw)}
         histories = inputs.get("history", [])
         curves = learning_curves(histories, axis)
         if curves is not None:
-            figures["learning_curves"] = curves
+            figures["learning_curves"] = Figure.drawn(curves)
         if not found.contrast and len(found.names) == 1:
             front = pareto(
                 costs(histories, axis),
@@ -213,5 +213,5 @@ class Compare(Stage):
                 better=measure.better,
             )
             if front is not None:
-                figures["pareto"] = front
+                figures["pareto"] = Figure.drawn(front)
         return figures

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from stages.contract import Artifact
+from stages.report_page import Draw
 from stages.report_scores import arm_label
 
 # What a training may cost, as its history says it, and how a figure calls it.
@@ -46,8 +48,8 @@ def costs(histories: Sequence[Artifact], replicate_axis: str) -> dict[str, dict[
     return found
 
 
-def learning_curves(histories: Sequence[Artifact], replicate_axis: str) -> bytes | None:
-    """The loss of every arm while it learns: mean of the seeds, and a band from lowest to highest.
+def learning_curves(histories: Sequence[Artifact], replicate_axis: str) -> Draw | None:
+    """Draws the loss of every arm while it learns: mean of the seeds, band from lowest to highest.
 
     Losses of single steps are noise; what is shown is their running mean over a 25th of the steps.
     """
@@ -71,7 +73,8 @@ def learning_curves(histories: Sequence[Artifact], replicate_axis: str) -> bytes
         )
     if not bands:
         return None
-    return curve_panels(
+    return partial(
+        curve_panels,
         {"nats a token (unweighted), running mean": bands},
         title="Training loss: mean over seeds, lowest to highest",
         xlabel="step",
@@ -84,8 +87,8 @@ def pareto(
     *,
     quality: str,
     better: Any,
-) -> bytes | None:
-    """Quality against each cost in which arms differ; None where they cost the same.
+) -> Draw | None:
+    """Draws quality against each cost in which arms differ; None where they cost the same.
 
     Args:
         spent: as from `costs`.
@@ -105,4 +108,6 @@ def pareto(
             ]
     if not panels:
         return None
-    return pareto_panels(panels, title="Quality against cost", ylabel=quality, better=better)
+    return partial(
+        pareto_panels, panels, title="Quality against cost", ylabel=quality, better=better
+    )

@@ -6,6 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from operators.plotting.canvas import COLOURS, LINE_STYLES, MUTED, canvas, say_no_data
+from operators.plotting.narrow import (
+    NARROW_INCHES,
+    names_below,
+    narrow_name,
+    narrow_title,
+)
 
 _COLUMNS = 2
 _MARKED_POINTS = 25
@@ -40,6 +46,7 @@ def curve_panels(
     title: str,
     xlabel: str,
     levels: Mapping[str, float] | None = None,
+    narrow: bool = False,
 ) -> bytes:
     """A PNG page with a panel for each value, and in it a line with its band for each name.
 
@@ -48,14 +55,18 @@ def curve_panels(
         title: above the page.
         xlabel: what the steps are.
         levels: value -> height of a dotted line across its panel.
+        narrow: for a phone, with one panel below the other and the names below them.
     """
     from matplotlib.ticker import MaxNLocator
 
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    columns = min(_COLUMNS, max(1, len(panels)))
+    columns = 1 if narrow else min(_COLUMNS, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
-    with canvas(3.9 * columns + 1.0, 3.2 * rows + 0.3) as drawing:
-        drawing.title(title)
+    width, height = 3.9 * columns + 1.0, 3.2 * rows + 0.3
+    if narrow:
+        width, height = NARROW_INCHES, 2.7 * rows + 0.6 + 0.22 * len(names)
+    with canvas(width, height) as drawing:
+        drawing.title(narrow_title(title) if narrow else title)
         axes_of = drawing.grid(rows, columns)
         if not panels:
             say_no_data(axes_of[0])
@@ -65,7 +76,8 @@ def curve_panels(
                 axes.set_visible(bool(not panels and not number))
                 continue
             value, curves = list(panels.items())[number]
-            axes.set_title(value, fontsize=9, fontweight="normal")
+            heading = narrow_name(value) if narrow else value
+            axes.set_title(heading, fontsize=9, fontweight="normal")
             axes.set_xlabel(xlabel)
             for name, band in curves.items():
                 index = names.index(name)
@@ -88,11 +100,12 @@ def curve_panels(
                 axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             else:
                 say_no_data(axes)
-        if lines:
+        shown = {name: lines[name] for name in names if name in lines}
+        if shown and narrow:
+            names_below(axes_of[0], shown)
+        elif shown:
             # Beside the panels: inside, a legend lies on the very curves it names.
-            last = axes_of[columns - 1]
-            shown = [name for name in names if name in lines]
-            last.legend(
-                [lines[name] for name in shown], shown, loc="upper left", bbox_to_anchor=(1.02, 1.0)
+            axes_of[columns - 1].legend(
+                list(shown.values()), list(shown), loc="upper left", bbox_to_anchor=(1.02, 1.0)
             )
         return drawing.png()

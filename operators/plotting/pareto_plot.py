@@ -8,6 +8,12 @@ from typing import Literal
 
 from operators.evaluation.pareto import pareto_front
 from operators.plotting.canvas import COLOURS, MUTED, canvas, say_no_data
+from operators.plotting.narrow import (
+    NARROW_INCHES,
+    names_below,
+    narrow_name,
+    narrow_title,
+)
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -29,6 +35,7 @@ def pareto_panels(
     title: str,
     ylabel: str,
     better: Literal["lower", "higher"],
+    narrow: bool = False,
 ) -> bytes:
     """A PNG with a panel for each cost, one below the other, and a stepped line along its front.
 
@@ -41,15 +48,19 @@ def pareto_panels(
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     names = list(dict.fromkeys(point.name for points in panels.values() for point in points))
-    with canvas(6.0, 0.5 + 3.0 * max(1, len(panels))) as drawing:
-        drawing.title(title)
+    width, height = 6.0, 0.5 + 3.0 * max(1, len(panels))
+    if narrow:
+        width, height = NARROW_INCHES, height + 0.22 * len(names)
+    with canvas(width, height) as drawing:
+        drawing.title(narrow_title(title) if narrow else title)
         axes_of = drawing.grid(max(1, len(panels)), 1)
         if not panels:
             say_no_data(axes_of[0])
         marks = {}
         for axes, (cost, points) in zip(axes_of, panels.items(), strict=False):
             axes.set_xlabel(cost)
-            axes.set_ylabel(f"{ylabel}; {'down' if better == 'lower' else 'up'} is better")
+            quality = f"{ylabel}; {'down' if better == 'lower' else 'up'} is better"
+            axes.set_ylabel(narrow_name(quality) if narrow else quality)
             costs, qualities = [p.cost for p in points], [p.quality for p in points]
             front = pareto_front(costs, qualities, better=better)
             axes.plot(
@@ -68,7 +79,9 @@ def pareto_panels(
             axes.margins(x=0.08)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
             axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
-        if marks:
+        if marks and narrow:
+            names_below(axes_of[0], marks)
+        elif marks:
             axes_of[0].legend(
                 list(marks.values()), list(marks), loc="upper left", bbox_to_anchor=(1.01, 1.0)
             )

@@ -1,4 +1,7 @@
-"""From a metric back to the raw files, by clicks in MLflow's own pages, in a real browser."""
+"""MLflow's own pages and the report, in a real browser.
+
+From a metric back to the raw files, by clicks; and a report that reads well on any screen.
+"""
 
 from __future__ import annotations
 
@@ -146,3 +149,41 @@ def test_every_run_says_where_it_stands_and_shows_the_data_of_its_models(
         pages.find('//*[text()="+3"]').click()
     pages.see("edited.tokens")  # a data set, by the name of what made it
     pages.keep("model")
+
+
+@pytest.mark.parametrize(("width", "shape"), [(400, "srcset"), (1600, "src")])
+def test_the_report_fits_its_screen_and_asks_the_network_for_nothing(
+    ran: tuple[Project, str], pages: Pages, width: int, shape: str
+) -> None:
+    project, _ = ran
+    folder = project.folder / f"report-{width}"
+    project.call("show", "comparison.report", "--extract", str(folder))
+    driver = pages.driver
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 1200, "deviceScaleFactor": 1, "mobile": False},
+    )
+    driver.execute_cdp_cmd("Network.enable", {})
+    driver.execute_cdp_cmd(
+        "Network.emulateNetworkConditions",
+        {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
+    )
+    driver.get((folder / "report.html").as_uri())
+    pages.see("What went into the arms")
+    pages.keep(f"report-{width}")
+    assert driver.get_log("browser") == []
+    asked = driver.execute_script(
+        "return performance.getEntriesByType('resource').map(entry => entry.name)"
+    )
+    assert [address for address in asked if not address.startswith("data:")] == []
+    # Nothing is cut off or needs a swipe, and each figure is there in the shape for this width.
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    figures = driver.execute_script(
+        "return [...document.images].map(image => [image.naturalWidth > 300,"
+        " image.getBoundingClientRect().right <= innerWidth,"
+        " image.currentSrc === image.closest('picture').querySelector(`[${arguments[0]}]`)"
+        "[arguments[0]]])",
+        shape,
+    )
+    assert figures
+    assert all(figure == [True, True, True] for figure in figures), figures

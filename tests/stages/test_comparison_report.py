@@ -1,5 +1,6 @@
 """report.compare: it says what the intervals allow to say, and nothing about what is undecided."""
 
+import base64
 import re
 
 import numpy as np
@@ -247,9 +248,28 @@ def test_without_histories_there_are_no_learning_curves(compare, scores):
 def test_the_html_page_needs_nothing_from_elsewhere(reported):
     html = pages(reported)["report.html"].decode()
     assert not re.search(r"https?:|<script|<link|@import|url\(", html)
-    sources = re.findall(r'src="([^"]{0,30})', html)
-    assert len(sources) == 2
+    sources = re.findall(r'src(?:set)?="([^"]{0,30})', html)
+    assert len(sources) == 4
     assert all(source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_a_phone_is_shown_the_narrow_shape_of_each_figure(reported):
+    page = pages(reported)
+    html = page["report.html"].decode()
+    found = re.findall(
+        r'<source media="\(max-width: 40rem\)" srcset="data:image/png;base64,([^"]+)">'
+        r'<img alt="([a-z ]+)" src="data:image/png;base64,([^"]+)">',
+        html,
+    )
+    assert [alt for _, alt, _ in found] == ["differences", "learning curves"]
+    for narrow, alt, wide in found:
+        png = base64.b64decode(wide)
+        assert png == page[f"{alt.replace(' ', '_')}.png"]
+        assert width(base64.b64decode(narrow)) < 600 < width(png)
+
+
+def width(png):
+    return int.from_bytes(png[16:20], "big")
 
 
 def test_names_and_titles_are_shown_as_text_not_as_markup(reported):
