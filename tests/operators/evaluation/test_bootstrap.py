@@ -210,7 +210,7 @@ def test_fixed_rows_do_not_vary_and_may_have_weights_of_their_own_in_each_cell()
 def test_95_percent_intervals_of_three_seeds_hold_the_truth_that_often(
     seeds_vary, documents_vary, rest
 ):
-    # 150 trials have a standard error of 1.8 %; benchmarks/bootstrap_coverage.py has 1,000.
+    # 150 trials have a standard error of 1.8 %; benchmarks/bootstrap_coverage.py has 8,000.
     chance = np.random.default_rng(0)
     held = 0
     for trial in range(150):
