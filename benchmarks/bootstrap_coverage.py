@@ -1,14 +1,15 @@
 """How often the intervals of a comparison hold the truth, by simulation.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.bootstrap_coverage    all of it, half an hour on 2 cores;
+    OMP_NUM_THREADS=1 python -m benchmarks.bootstrap_coverage    all of it, an hour on 2 cores;
                                                                  rewrites its section of RESULTS.md
     python -m benchmarks.bootstrap_coverage --more 100           quickly, printed only
 
 Without OMP_NUM_THREADS=1 the threads of each process get in the way of the other's.
 
 A share of 1,000 trials is known to within 1.6 points, and of 36 such shares some may lie outside of
-a band by chance. So every row has the share of its first 1,000 trials and that of 8,000. To measure
-again only what is outside would mend failures, and never take a success back.
+a band by chance. So every row has the share of its first 1,000 trials and that of all. To measure
+again only what is outside would mend failures, and never take a success back. Resamples are as many
+as a report draws: the fewer they are, the farther out the ends of an interval are set for safety.
 
 The value of a document is a difference between two arms: a seed's effect, a document's, and what is
 left over, in thousandths of a bit per byte. Documents have sizes of a log-normal, and values that
@@ -19,6 +20,7 @@ documents and seeds again, which was used before.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,7 +33,7 @@ from benchmarks.results import write_section
 from operators.evaluation.bootstrap import compare_arms, verdict
 from operators.evaluation.paired_draws import PairedScores
 
-FIRST, MORE, RESAMPLES, BESIDE = 1000, 8000, 2000, 5
+FIRST, MORE, RESAMPLES, BESIDE = 1000, 4000, 10_000, 5
 ALLOWED = (0.93, 0.97)
 Array = npt.NDArray[np.float64]
 
@@ -153,12 +155,12 @@ def measure(more: int = MORE) -> str:
         silent = list(_each(pool, no_verdict, alike))
     lines = [
         "How many simulated comparisons have a 95 % interval that holds the truth (allowed: "
-        f"93-97 %): of the first {first} trials, and of {more}. A share of 1000 is known to within "
-        "1.6 points, one of 8000 to within .6. Beside it, in every fifth of the first, the "
-        "percentile bootstrap over documents and seeds, which was used before. Standard deviations "
-        "of the effects of seeds, of documents, and of what is left over, in thousandths of a bit "
-        "per byte. 50 documents of the skewed worlds weigh as much as some 18 alike, which the "
-        "report warns of.",
+        f"93-97 %): of the first {first} trials, and of {more}. At the ends of that band a share "
+        f"is known to within {_within(first)} and {_within(more)} points. Beside it, in every "
+        "fifth of the first, the percentile bootstrap over documents and seeds, which was used "
+        "before. Standard deviations of the effects of seeds, of documents, and of what is left "
+        "over, in thousandths of a bit per byte. 50 documents of the skewed worlds weigh as much "
+        "as some 18 alike, which the report warns of.",
         "",
         f"Outside of the band: {_outside([shares.first for shares in held])} of {first} trials, "
         f"{_outside([shares.whole for shares in held])} of {more}.",
@@ -192,6 +194,10 @@ def _each(
     for setting, shares in zip(settings, found, strict=True):
         print(*setting, shares, sep=" | ", flush=True)
         yield shares
+
+
+def _within(trials: int) -> str:
+    return f"{100 * 1.96 * math.sqrt(ALLOWED[0] * (1 - ALLOWED[0]) / trials):.1f}"
 
 
 def _outside(shares: Sequence[float]) -> str:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_rel
+from scipy.stats import kurtosis, norm, skew, ttest_rel
 
+from operators.evaluation import paired_draws
 from operators.evaluation.bits_per_byte import bits_per_byte
 from operators.evaluation.bootstrap import ArmComparison, compare_arms, verdict
 from operators.evaluation.paired_draws import PairedScores
@@ -177,6 +178,43 @@ def test_seeds_that_disagree_widen_the_interval():
     assert (verdict(sure), verdict(unsure)) == ("better", "undecided")
 
 
+def with_and_without_spread(monkeypatch, values, weights, level):
+    """The ends of the interval of one arm and one seed, and those of the plain bootstrap-t."""
+    tail = (1 - level) / 2
+
+    def ends():
+        generator = np.random.default_rng(1)
+        draws = paired_draws.parts_of(
+            np.asarray(values)[None, None], np.asarray(weights), 0, "drawn", 20_000, generator
+        ).row_draws[:, 0]
+        return np.quantile(draws, [tail, 1 - tail])
+
+    spread = ends()
+    monkeypatch.setattr(paired_draws, "_spread", lambda draws, influences: draws)
+    return spread, ends()
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.998])
+def test_large_documents_spread_the_interval_by_what_the_bootstrap_t_lacks(monkeypatch, level):
+    # Hall 1988, table 1: -2.84 k + 4.25 g^2 for z = 1.96, which is -z (2 z^2 + 1) (k - 1.5 g^2) / 6.
+    chance = np.random.default_rng(3)
+    values, weights = chance.normal(size=60), chance.lognormal(7, 1.0, 60)
+    influences = (values - np.average(values, weights=weights)) * weights
+    spread, plain = with_and_without_spread(monkeypatch, values, weights, level)
+    lacks = kurtosis(influences) - 1.5 * skew(influences) ** 2
+    z = norm.ppf((1 + level) / 2)
+    assert lacks > 1
+    assert spread / plain == pytest.approx(1 + lacks * (2 * z**2 + 1) / 6 / 60, rel=1e-2)
+
+
+def test_skewed_documents_of_one_size_need_no_spread_and_must_not_be_narrowed(monkeypatch):
+    values = np.concatenate([np.zeros(40), np.ones(3)])
+    lacks = kurtosis(values) - 1.5 * skew(values) ** 2
+    spread, plain = with_and_without_spread(monkeypatch, values, np.ones(43), 0.95)
+    assert lacks < 0
+    assert spread.tolist() == plain.tolist()
+
+
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_where_only_seeds_vary_the_interval_is_that_of_the_paired_t_test(seeds):
     chance = np.random.default_rng(3)
@@ -210,7 +248,7 @@ def test_fixed_rows_do_not_vary_and_may_have_weights_of_their_own_in_each_cell()
 def test_95_percent_intervals_of_three_seeds_hold_the_truth_that_often(
     seeds_vary, documents_vary, rest
 ):
-    # 150 trials have a standard error of 1.8 %; benchmarks/bootstrap_coverage.py has 8,000.
+    # 150 trials have a standard error of 1.8 %; benchmarks/bootstrap_coverage.py has more.
     chance = np.random.default_rng(0)
     held = 0
     for trial in range(150):
