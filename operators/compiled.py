@@ -5,7 +5,9 @@ and with `cache=True` keeps that as long as the function's own file is unchanged
 a callee in another file the caller would go on with the old code, under a key that says it is the
 new. So here machine code lies in a folder named by all sources that can be in it: of each module
 that imports this one, and of whatever of `operators` those import. A change of any of them is
-another folder. Where one changes while the process runs, the process keeps nothing more.
+another folder. Where one changes while the process runs, the process keeps nothing more. Where the
+sources lie is no part of the name: a copy of them, as each node of a cluster has, compiles nothing
+anew with a `$NUMBA_CACHE_DIR` that all can read.
 
 The folder lies beneath `$NUMBA_CACHE_DIR` where that is set, else in the `__pycache__` of
 `operators`, as numba itself has it, or where nothing can be written there, in the user's cache
@@ -28,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.caching import UserProvidedCacheLocator
 
 # How many folders stay beside each other: of this code, of that before a change, of another branch.
 KEPT_FOLDERS = 8
@@ -151,10 +154,25 @@ def _delete_unused(new: Path) -> None:
         shutil.rmtree(other, ignore_errors=True)
 
 
+class ByContent(UserProvidedCacheLocator):  # type: ignore[misc]  # numba has no types
+    """Where numba keeps a function: in the folder of its sources, wherever those lie.
+
+    numba's own locator goes by the absolute path of the source, some releases by its time, too.
+    """
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        super().__init__(function, file)
+        part = Path(file).parent.relative_to(_PACKAGE)
+        self._cache_path = str(Path(numba.config.CACHE_DIR, part))
+
+    def get_source_stamp(self) -> str:
+        return _sources().digest
+
+
 @contextlib.contextmanager
 def _keeping_in(folder: Path) -> Iterator[None]:
     """numba decides when it decorates where code is kept; functions of others keep their place."""
-    chosen = {"CACHE_DIR": str(folder), "CACHE_LOCATOR_CLASSES": ""}
+    chosen = {"CACHE_DIR": str(folder), "CACHE_LOCATOR_CLASSES": f"{__name__}.ByContent"}
     with _DECORATING:
         before = {name: getattr(numba.config, name, "") for name in chosen}
         try:

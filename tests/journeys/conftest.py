@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,22 @@ __all__ = ["s3_environment", "s3_url"]  # fixtures
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[Project, dict[str, Any]]:
     """The small DAG, run once with two workers. Tests must leave it as it is."""
-    project = make_project(tmp_path_factory.mktemp("finished"), has_record=False)
-    return project, project.run("--workers", "2")
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):  # pytest-xdist: the folder that all workers share
+        folder = folder.parent
+    document = folder / "finished.json"
+    with (folder / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if document.exists():
+            return Project(folder / "finished"), json.loads(document.read_text())
+        project = make_project(folder / "finished", has_record=False)
+        ran = project.run("--workers", "2")
+        document.write_text(json.dumps(ran))
+        return project, ran
 
 
 @pytest.fixture

@@ -99,8 +99,12 @@ class Project:
 
 
 def plain() -> dict[str, str]:
-    """The environment without what a Ray in this process left there, its token among it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    """The environment without what a Ray in this process left there, its token among it.
+
+    Copies of the code compile nothing anew: all keep their kernels with the ones of these sources.
+    """
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return {"NUMBA_CACHE_DIR": str(REPOSITORY / "operators" / "__pycache__"), **ours}
 
 
 def states(document: dict[str, Any]) -> dict[str, str]:
@@ -132,18 +136,20 @@ def _fonts() -> Path:
 
 def make_project(folder: Path, dag: Path = SMALL, *, has_record: bool = True) -> Project:
     """A project; without a record if its first run is to make one."""
-    # Compiled kernels of Numba are taken along; their sources keep their times.
-    for package in ("pipelines", "stages", "operators", "cluster"):
-        shutil.copytree(
-            REPOSITORY / package,
-            folder / "code" / package,
-            ignore=shutil.ignore_patterns("*.pyc"),
-        )
+    copy_code(folder / "code")
     shutil.copy(dag, folder / "dag.yaml")
     if has_record:
         shutil.copy(_empty_record(), folder / "mlflow.db")
     write_texts(folder / "texts")
     return Project(folder)
+
+
+def copy_code(folder: Path) -> None:
+    """The sources of the four packages, to change at will."""
+    for package in ("pipelines", "stages", "operators", "cluster"):
+        shutil.copytree(
+            REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
 
 
 def write_texts(folder: Path, count: int = 60) -> None:

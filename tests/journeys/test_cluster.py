@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journey import REPOSITORY, Project, plain, write_texts
+from journey import REPOSITORY, Project, copy_code, plain, write_texts
 from s3_server import free_port
 
 pytestmark = pytest.mark.journey
@@ -233,9 +233,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def project(tmp_path: Path, cluster: Cluster) -> Project:
-    for package in ("pipelines", "stages", "operators", "cluster"):
-        shutil.copytree(REPOSITORY / package, tmp_path / "code" / package,
-                        ignore=shutil.ignore_patterns("*.pyc"))  # fmt: skip
+    copy_code(tmp_path / "code")
     (tmp_path / "dag.yaml").write_text(DAG)
     (tmp_path / "mine.py").write_text(STAGES)
     (tmp_path / ".env").write_text("SECRET=hunter2hunter2")

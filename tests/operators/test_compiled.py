@@ -160,6 +160,30 @@ def test_it_lies_with_the_package_or_where_the_user_says_and_nowhere_else(
     assert all(path.is_relative_to(mine) for path in project.machine_code())
 
 
+def test_a_copy_of_the_sources_elsewhere_and_of_another_time_compiles_nothing_anew(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shared = str(project.folder / "shared")
+    assert project.ask(NUMBA_CACHE_DIR=shared)[:2] == ["42", "0"]
+    copy = Project(tmp_path_factory.mktemp("copy"))
+    for path in copy.package.rglob("*.py"):
+        os.utime(path, (1e9, 1e9))
+    assert copy.ask(NUMBA_CACHE_DIR=shared)[:2] == ["42", "1"]
+    copy.write("parts/callee", CALLEE.replace("x *", "1000 + x *"))
+    assert copy.ask(NUMBA_CACHE_DIR=shared)[:2] == ["1042", "0"]
+    assert project.ask(NUMBA_CACHE_DIR=shared)[:2] == ["42", "1"]
+
+
+def test_functions_of_one_name_in_modules_of_one_name_do_not_meet(project: Project) -> None:
+    (project.package / "others").mkdir()
+    project.write("others/__init__", "")
+    project.write("others/caller", CALLER.replace("twice(x)", "-twice(x)"))
+    program = f"{ASK}\nfrom operators.others.caller import answer\nprint(answer(21))"
+    for hits in ("0", "1"):
+        first, hit, *_, second = project.ask(program)
+        assert (first, hit, second) == ("42", hits, "-42")
+
+
 def test_where_the_package_cannot_be_written_it_lies_in_the_users_cache(project: Project) -> None:
     (project.package / "__pycache__").write_text("not a folder")
     assert project.ask(XDG_CACHE_HOME=str(project.folder / "cache"))[0] == "42"
