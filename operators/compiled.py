@@ -7,7 +7,7 @@ new. So here machine code lies in a folder named by all sources that can be in i
 that imports this one, and of whatever of `operators` those import. A change of any of them is
 another folder. Where one changes while the process runs, the process keeps nothing more. Where the
 sources lie is no part of the name: a copy of them, as each node of a cluster has, compiles nothing
-anew with a `$NUMBA_CACHE_DIR` that all can read.
+anew with a `$NUMBA_CACHE_DIR` that all can write.
 
 The folder lies beneath `$NUMBA_CACHE_DIR` where that is set, else in the `__pycache__` of
 `operators`, as numba itself has it, or where nothing can be written there, in the user's cache
@@ -162,8 +162,11 @@ class ByContent(UserProvidedCacheLocator):  # type: ignore[misc]  # numba has no
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
         super().__init__(function, file)
-        part = Path(file).parent.relative_to(_PACKAGE)
-        self._cache_path = str(Path(numba.config.CACHE_DIR, part))
+        self._cache_path = numba.config.CACHE_DIR
+
+    def get_disambiguator(self) -> str:
+        package = Path(self._py_file).parent.relative_to(_PACKAGE)
+        return ".".join([*package.parts, super().get_disambiguator()])
 
     def get_source_stamp(self) -> str:
         return _sources().digest

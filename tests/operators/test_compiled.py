@@ -174,14 +174,17 @@ def test_a_copy_of_the_sources_elsewhere_and_of_another_time_compiles_nothing_an
     assert project.ask(NUMBA_CACHE_DIR=shared)[:2] == ["42", "1"]
 
 
-def test_functions_of_one_name_in_modules_of_one_name_do_not_meet(project: Project) -> None:
+def test_functions_of_one_name_and_text_in_modules_of_one_name_do_not_meet(
+    project: Project,
+) -> None:
     (project.package / "others").mkdir()
     project.write("others/__init__", "")
-    project.write("others/caller", CALLER.replace("twice(x)", "-twice(x)"))
+    project.write("others/callee", CALLEE.replace("x *", "1000 + x *"))
+    project.write("others/caller", CALLER.replace("operators.parts", "operators.others"))
     program = f"{ASK}\nfrom operators.others.caller import answer\nprint(answer(21))"
     for hits in ("0", "1"):
         first, hit, *_, second = project.ask(program)
-        assert (first, hit, second) == ("42", hits, "-42")
+        assert (first, hit, second) == ("42", hits, "1042")
 
 
 def test_where_the_package_cannot_be_written_it_lies_in_the_users_cache(project: Project) -> None:
